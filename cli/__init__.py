@@ -1,0 +1,1 @@
+"""The `gpuplane` command, one file a command."""

@@ -1,0 +1,1 @@
+"""Pulumi dynamic providers: the thin skin between the engine and gpu_clouds."""

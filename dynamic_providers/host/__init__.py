@@ -1,0 +1,1 @@
+"""Our own host for `pulumi.dynamic`."""

@@ -1,0 +1,1 @@
+"""Puts a working Pulumi engine and its plugins on a machine."""

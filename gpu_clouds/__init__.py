@@ -1,0 +1,1 @@
+"""HTTP clients of the GPU clouds and the one provisioning algorithm. Imports no Pulumi."""

@@ -1,0 +1,1 @@
+"""Pydantic models of the stack file. Imports no Pulumi and nothing of ours."""
