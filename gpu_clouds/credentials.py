@@ -1,0 +1,31 @@
+"""Named cloud accounts: how one is described, and that its key shows up nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gpu_clouds import redaction
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSet:
+    """One account of one cloud under the name that the stack file gives it.
+
+    The key is left out of `repr` and is removed from every log line and error of this process from now on.
+
+    Args:
+        name: Name of the set in the stack file.
+        cloud: Name of the cloud: `runpod`.
+        api_key: The account's key.
+        endpoint: Base URL of the API; empty for the cloud's own. Plain http is accepted for loopback only.
+        proxy_template: How a node's http port is reached, with `{id}` and `{port}`; empty for the cloud's own way.
+    """
+
+    name: str
+    cloud: str
+    api_key: str = field(repr=False)
+    endpoint: str = ""
+    proxy_template: str = ""
+
+    def __post_init__(self) -> None:
+        redaction.remember(self.api_key)
