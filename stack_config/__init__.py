@@ -1,1 +1,42 @@
-"""Pydantic models of the stack file. Imports no Pulumi and nothing of ours."""
+"""Pydantic models of the stack file. Imports no Pulumi and nothing of ours.
+
+`load` turns the values of the Pulumi configuration namespace `gpuplane` into a checked `StackConfig`, or raises
+one `StackConfigError` that names the stack file, the key, the rule, the nearest valid value and the next step.
+"""
+
+from __future__ import annotations
+
+from stack_config.errors import Problem, StackConfigError
+from stack_config.loader import load
+from stack_config.models import (
+    CLOUDS,
+    CandidateGroup,
+    Cluster,
+    CredentialSource,
+    NodeClass,
+    Readiness,
+    SecretReference,
+    Settings,
+)
+from stack_config.resolved import Candidate, StackConfig
+from stack_config.stack_file import NAMESPACE, Opaque, read_stack_file, stack_file_name
+
+__all__ = [
+    "CLOUDS",
+    "NAMESPACE",
+    "Candidate",
+    "CandidateGroup",
+    "Cluster",
+    "CredentialSource",
+    "NodeClass",
+    "Opaque",
+    "Problem",
+    "Readiness",
+    "SecretReference",
+    "Settings",
+    "StackConfig",
+    "StackConfigError",
+    "load",
+    "read_stack_file",
+    "stack_file_name",
+]

@@ -1,0 +1,47 @@
+"""From the values of a stack to its checked configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from stack_config.errors import StackConfigError
+from stack_config.explain import explain
+from stack_config.models import StackFile
+from stack_config.resolved import StackConfig
+from stack_config.rules import broken_rules
+from stack_config.stack_file import stack_file_name
+
+
+def load(values: Mapping[str, object], stack: str) -> StackConfig:
+    """Checks the configuration of a stack.
+
+    Args:
+        values: Key without its namespace -> value, as parsed JSON, secrets as plain text (or `Opaque`).
+        stack: Name of the stack, for the name of its file in errors.
+
+    Returns:
+        The configuration; every reference in it resolves.
+
+    Raises:
+        StackConfigError: One or more rules are broken; it lists all that could be found at once.
+    """
+    file = stack_file_name(stack)
+    try:
+        # JSON mode is strict about types and yet takes lists for tuples and text for time stamps.
+        parsed = StackFile.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise StackConfigError(file, explain(error, values)) from None
+    problems = broken_rules(parsed)
+    if problems:
+        raise StackConfigError(file, problems)
+    return StackConfig(
+        stack=stack.rsplit("/", 1)[-1],
+        stack_id=parsed.stack_id,
+        credentials=parsed.credentials,
+        node_classes=parsed.node_classes,
+        clusters=parsed.clusters,
+        settings=parsed.settings,
+    )

@@ -1,0 +1,240 @@
+"""The shape of the stack file: one pydantic model for each object in it.
+
+Keys are camelCase in the file and snake_case here. Descriptions are the text of docs/configuration.md.
+Rules that need more than one field are in rules.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+CLOUDS = ("runpod",)
+"""Clouds that may be named; a test holds this equal to the clients that exist."""
+
+EMULATOR = "emulator"
+"""Endpoint of a credential set that means: the emulator of this checkout."""
+
+CloudName = Literal["runpod"]
+CapacityName = Literal["on_demand", "spot", "reserved", "flex", "block"]
+Order = Literal["listed", "price"]
+Usd = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    """Strict, immutable, and without a key that we do not know."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+    )
+
+
+class SecretReference(_Model):
+    """A key of a Kubernetes secret, read when the provider is configured."""
+
+    namespace: str = Field(default="default", min_length=1, description="Namespace of the secret.")
+    name: str = Field(min_length=1, description="Name of the secret.")
+    key: str = Field(min_length=1, description="Key inside the secret.")
+
+
+class CredentialSource(_Model):
+    """One account of one cloud; exactly one of `apiKey`, `apiKeyEnv`, `apiKeySecret` says where its key is."""
+
+    cloud: CloudName = Field(description="Cloud that the account is of.")
+    endpoint: str = Field(
+        default="",
+        description="Base URL of the API, instead of the cloud's own: https, or http on this machine; "
+        "`emulator` for this checkout's emulator.",
+    )
+    api_key: SecretStr | None = Field(default=None, description="The API key, as a secure value.")
+    api_key_env: str = Field(
+        default="", description="Name of the environment variable that holds the API key."
+    )
+    api_key_secret: SecretReference | None = Field(
+        default=None, description="Kubernetes secret that holds the API key."
+    )
+
+
+class CandidateGroup(_Model):
+    """GPUs and regions of one cloud account; each pair is tried: GPU by GPU, each in every region."""
+
+    cloud: CloudName = Field(description="Cloud to rent from.")
+    credentials: str = Field(min_length=1, description="Name of a credential set of that cloud.")
+    gpus: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        min_length=1, description="GPU names, preferred first."
+    )
+    regions: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        description="Region groups (`eu-central`) or the cloud's own ids, preferred first; none for any.",
+    )
+    gpu_count: int | None = Field(
+        default=None, ge=1, le=16, description="GPUs in a node; the cluster's `gpuCount` if left out."
+    )
+    capacity: CapacityName | None = Field(
+        default=None, description="How the node is rented; the cluster's `capacity` if left out."
+    )
+    priority: int = Field(
+        default=100,
+        ge=0,
+        le=1_000_000,
+        description="Lower goes first; equal ones keep the order of the file.",
+    )
+    enabled: bool = Field(default=True, description="`false` leaves this group out without deleting it.")
+
+
+class NodeClass(_Model):
+    """A named, ordered choice of machines that clusters refer to."""
+
+    candidates: tuple[CandidateGroup, ...] = Field(min_length=1, description="What to try.")
+    order: Order = Field(
+        default="listed", description="`listed`: as written (after `priority`); `price`: cheapest first."
+    )
+
+
+class Readiness(_Model):
+    """How a node shows that it can serve."""
+
+    kind: Literal["none", "http", "tcp"] = Field(
+        default="none", description="`http`: a GET answers 200; `tcp`: the port accepts; `none`: it runs."
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port inside the node, one of the cluster's `ports`; the first that fits if left out.",
+    )
+    path: str = Field(default="/health", pattern=r"^/[^\s]*$", description="Path of the GET.")
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Headers of the GET; every value is treated as a secret."
+    )
+
+
+class Cluster(_Model):
+    """`nodes` equal nodes, named `<cluster>-0`, `<cluster>-1` and so on."""
+
+    nodes: int = Field(default=1, ge=0, le=10_000, description="How many nodes.")
+    node_class: str | None = Field(default=None, description="Name of a node class; or give `candidates`.")
+    candidates: tuple[CandidateGroup, ...] = Field(
+        default=(), description="What to try, for this cluster alone; or give `nodeClass`."
+    )
+    order: Order | None = Field(
+        default=None, description="Order of the candidates; the node class's if left out, else `listed`."
+    )
+    image: str = Field(default="", description="Container image; exactly one of `image` and `template`.")
+    template: str = Field(default="", description="Id of a template that lives in the cloud.")
+    gpu_count: int = Field(
+        default=1, ge=1, le=16, description="GPUs in a node, for candidates that do not say."
+    )
+    capacity: CapacityName = Field(
+        default="on_demand", description="How nodes are rented, for candidates that do not say."
+    )
+    disk_gb: int = Field(default=50, ge=1, le=100_000, description="Scratch disk, GB.")
+    volume_gb: int = Field(
+        default=0, ge=0, le=100_000, description="Disk that outlives a stop of the node, GB; 0 for none."
+    )
+    volume_path: str = Field(
+        default="/workspace", pattern=r"^/[^\s]*$", description="Where that disk is mounted."
+    )
+    ports: tuple[Annotated[str, Field(pattern=r"^[0-9]{1,5}/(http|tcp)$")], ...] = Field(
+        default=(), description="Ports reached from outside: `8000/http`, `22/tcp`."
+    )
+    env: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Environment of the node; every value is treated as a secret."
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="Key that the node's server asks of its callers, as a secure value: `VLLM_API_KEY`.",
+    )
+    args: str = Field(default="", description="Arguments to the image's entry point.")
+    startup: str = Field(
+        default="", repr=False, description="Script that a virtual machine runs at its first boot."
+    )
+    ssh_public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="SSH public keys that may log in."
+    )
+    readiness: Readiness = Field(default=Readiness(), description="How a node shows that it can serve.")
+    keep_on_failure: bool = Field(
+        default=False,
+        description="Keep a node that did not become ready, to look at it (it goes on costing).",
+    )
+    delete_before_replace: bool = Field(
+        default=True,
+        description="End an old node before its replacement is made; `false`: after it (double capacity).",
+    )
+    rolling: bool = Field(
+        default=False, description="Replace one node at a time, each ended before its replacement is made."
+    )
+    replace_trigger: str = Field(
+        default="", max_length=200, description="Any text; changing it replaces every node."
+    )
+    max_hourly_usd: Usd | None = Field(
+        default=None, description="Cap on the price of one node, USD per hour; a dearer one is refused."
+    )
+    budget_hourly_usd: Usd | None = Field(
+        default=None, description="Cap on the price of the whole cluster, USD per hour."
+    )
+    wait_for_capacity_min: int = Field(
+        default=0,
+        ge=0,
+        le=10_080,
+        description="How long to go round all candidates again while none has capacity, minutes.",
+    )
+    provision_deadline_s: int | None = Field(
+        default=None,
+        ge=10,
+        le=86_400,
+        description="How long one launch may take; the cloud's own if left out.",
+    )
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="When the nodes are no longer wanted: `2027-01-31T18:00:00Z`."
+    )
+    adopt_ids: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Node name -> id of a node that already exists in the cloud, taken over instead of a launch.",
+    )
+
+
+class Settings(_Model):
+    """Numbers that hold for the whole stack."""
+
+    settle_s: int = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="Longest time a cloud may take to show a node whose launch was not answered, seconds.",
+    )
+    delete_deadline_s: int = Field(
+        default=300, ge=10, le=86_400, description="How long the end of a node may take, seconds."
+    )
+    price_tolerance_pct: float = Field(
+        default=10.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="`gpuplane up --plan` refuses a node dearer than planned by more than this, percent.",
+    )
+
+
+class StackFile(_Model):
+    """The configuration namespace `gpuplane` of one stack."""
+
+    stack_id: str = Field(
+        default="",
+        description="8 lower-case letters or digits in the name of every node, written once by `gpuplane init`. "
+        "Never change it while nodes live.",
+    )
+    credentials: dict[str, CredentialSource] = Field(
+        default_factory=dict, description="Credential sets: name -> account of a cloud."
+    )
+    node_classes: dict[str, NodeClass] = Field(
+        default_factory=dict, description="Node classes: name -> what to try."
+    )
+    clusters: dict[str, Cluster] = Field(default_factory=dict, description="Clusters: name -> equal nodes.")
+    settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")

@@ -1,0 +1,116 @@
+"""A stack's configuration once every rule holds: what the rest of the program reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from stack_config.models import (
+    CandidateGroup,
+    CapacityName,
+    Cluster,
+    CredentialSource,
+    NodeClass,
+    Order,
+    Settings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One thing to try, as plain data.
+
+    Attributes:
+        cloud: Name of the cloud.
+        credentials: Name of the credential set.
+        region: Region group or native id as written; empty for any.
+        gpu: GPU name as written.
+        gpu_count: GPUs in the node.
+        capacity: `on_demand`, `spot`, …
+    """
+
+    cloud: str
+    credentials: str
+    region: str
+    gpu: str
+    gpu_count: int
+    capacity: CapacityName
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """The checked configuration of one stack.
+
+    Attributes:
+        stack: Name of the stack.
+        stack_id: 8 characters in the name of every node of the stack.
+        credentials: Credential sets by name.
+        node_classes: Node classes by name.
+        clusters: Clusters by name, in the order of the file.
+        settings: Numbers for the whole stack.
+    """
+
+    stack: str
+    stack_id: str
+    credentials: Mapping[str, CredentialSource]
+    node_classes: Mapping[str, NodeClass]
+    clusters: Mapping[str, Cluster]
+    settings: Settings
+
+    def candidates(self, cluster: str) -> tuple[Candidate, ...]:
+        """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
+        spec = self.clusters[cluster]
+        return expand(groups_of(spec, self.node_classes), gpu_count=spec.gpu_count, capacity=spec.capacity)
+
+    def order(self, cluster: str) -> Order:
+        """Whether the candidates of a cluster are tried as listed or cheapest first."""
+        spec = self.clusters[cluster]
+        if spec.order:
+            return spec.order
+        return self.node_classes[spec.node_class].order if spec.node_class else "listed"
+
+    def node_names(self) -> tuple[str, ...]:
+        """Names of all declared nodes."""
+        return tuple(
+            name for cluster, spec in self.clusters.items() for name in node_names(cluster, spec.nodes)
+        )
+
+
+def node_names(cluster: str, nodes: int) -> tuple[str, ...]:
+    """Names of a cluster's nodes: `chat-0`, `chat-1` and so on."""
+    return tuple(f"{cluster}-{index}" for index in range(nodes))
+
+
+def groups_of(cluster: Cluster, node_classes: Mapping[str, NodeClass]) -> tuple[CandidateGroup, ...]:
+    """The candidate groups of a cluster: its own, or those of its node class; empty for an unknown class."""
+    if cluster.node_class is None:
+        return cluster.candidates
+    found = node_classes.get(cluster.node_class)
+    return found.candidates if found else ()
+
+
+def expand(
+    groups: tuple[CandidateGroup, ...], *, gpu_count: int, capacity: CapacityName
+) -> tuple[Candidate, ...]:
+    """Spreads groups into candidates: by priority, then as written; GPU by GPU, each in every region.
+
+    Args:
+        groups: Candidate groups.
+        gpu_count: GPUs in a node, for groups that do not say.
+        capacity: Capacity type, for groups that do not say.
+    """
+
+    def spread() -> Iterator[Candidate]:
+        for group in sorted((g for g in groups if g.enabled), key=lambda g: g.priority):
+            for gpu in group.gpus:
+                for region in group.regions or ("",):
+                    yield Candidate(
+                        cloud=group.cloud,
+                        credentials=group.credentials,
+                        region=region,
+                        gpu=gpu,
+                        gpu_count=group.gpu_count or gpu_count,
+                        capacity=group.capacity or capacity,
+                    )
+
+    return tuple(dict.fromkeys(spread()))

@@ -1,0 +1,222 @@
+"""Rules that need more than one field of the stack file, and the rules of names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from urllib.parse import urlsplit
+
+from stack_config.errors import Problem, listing, nearest
+from stack_config.models import EMULATOR, CandidateGroup, Cluster, CredentialSource, Readiness, StackFile
+from stack_config.resolved import groups_of, node_names
+
+LONGEST_NODE_NAME = 24
+"""Characters of a node's name; it is part of the marker, and clouds limit the length of names."""
+
+API_KEY_VARIABLE = "VLLM_API_KEY"
+"""Environment variable that a cluster's `apiKey` becomes."""
+
+_STACK_ID = re.compile(r"[a-z0-9]{8}")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def broken_rules(file: StackFile) -> list[Problem]:
+    """Every broken rule of a stack file whose fields are valid one by one."""
+    return [
+        *_stack_id(file.stack_id),
+        *(p for name, source in file.credentials.items() for p in _credentials(name, source)),
+        *(p for name in file.node_classes for p in _name(f"gpuplane:nodeClasses.{name}", name)),
+        *(
+            problem
+            for name, node_class in file.node_classes.items()
+            for problem in _groups(f"gpuplane:nodeClasses.{name}.candidates", node_class.candidates, file)
+        ),
+        *(p for name, cluster in file.clusters.items() for p in _cluster(name, cluster, file)),
+    ]
+
+
+def _stack_id(stack_id: str) -> Iterator[Problem]:
+    path = "gpuplane:stackId"
+    if not stack_id:
+        yield Problem(path, "is missing", next_step="run `gpuplane init`, which writes one into this file")
+    elif not _STACK_ID.fullmatch(stack_id):
+        yield Problem(
+            path, "must be 8 lower-case letters or digits", next_step="delete it and run `gpuplane init`"
+        )
+
+
+def _name(path: str, name: str) -> Iterator[Problem]:
+    if not _NAME.fullmatch(name):
+        yield Problem(path, "a name has lower-case letters, digits and inner hyphens only", _slug(name))
+
+
+def _slug(name: str) -> str:
+    """The valid name nearest to a bad one."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _credentials(name: str, source: CredentialSource) -> Iterator[Problem]:
+    path = f"gpuplane:credentials.{name}"
+    yield from _name(path, name)
+    given = [
+        key
+        for key, value in (
+            ("apiKey", source.api_key and source.api_key.get_secret_value()),
+            ("apiKeyEnv", source.api_key_env),
+            ("apiKeySecret", source.api_key_secret),
+        )
+        if value
+    ]
+    if not given:
+        yield Problem(
+            path,
+            "has no API key",
+            next_step=f"run `pulumi config set --secret --path gpuplane:credentials.{name}.apiKey`, "
+            "or give apiKeyEnv or apiKeySecret",
+        )
+    elif len(given) > 1:
+        yield Problem(path, f"has {' and '.join(given)}", next_step="keep one of them")
+    if source.api_key_env and not _VARIABLE.fullmatch(source.api_key_env):
+        yield Problem(f"{path}.apiKeyEnv", "must be the name of an environment variable, not a key itself")
+    if source.endpoint and source.endpoint != EMULATOR:
+        yield from _endpoint(f"{path}.endpoint", source.endpoint)
+
+
+def _endpoint(path: str, endpoint: str) -> Iterator[Problem]:
+    try:
+        url = urlsplit(endpoint)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        yield Problem(path, "is not a URL")
+        return
+    if url.scheme not in ("http", "https") or not host:
+        yield Problem(path, "is not a URL", nearest(endpoint, [EMULATOR]), "use https://… or emulator")
+    elif url.username or url.password or url.query or url.fragment:
+        yield Problem(
+            path, "must hold no user, password, query or fragment", next_step="use apiKey for the key"
+        )
+    elif url.scheme == "http" and host not in _LOOPBACK:
+        yield Problem(path, "must be https unless it is on this machine")
+
+
+def _cluster(name: str, cluster: Cluster, file: StackFile) -> Iterator[Problem]:
+    path = f"gpuplane:clusters.{name}"
+    yield from _name(path, name)
+    longest = len(f"{name}-{max(cluster.nodes - 1, 0)}")
+    if longest > LONGEST_NODE_NAME:
+        over = longest - LONGEST_NODE_NAME
+        yield Problem(
+            path,
+            f"its node names have up to {longest} characters; the limit is {LONGEST_NODE_NAME}",
+            next_step=f"shorten the cluster's name by {over}",
+        )
+    yield from _machines(path, cluster, file)
+    yield from _what_runs(path, cluster)
+    yield from _readiness(f"{path}.readiness", cluster.readiness, cluster.ports)
+    yield from _replacement(path, cluster)
+    if cluster.max_hourly_usd and cluster.budget_hourly_usd and cluster.nodes:
+        per_node = cluster.budget_hourly_usd / cluster.nodes
+        if cluster.max_hourly_usd > cluster.budget_hourly_usd:
+            yield Problem(
+                f"{path}.maxHourlyUsd",
+                f"is above budgetHourlyUsd ({cluster.budget_hourly_usd:g}), so it can never be reached",
+                next_step=f"use at most {per_node:g} for {cluster.nodes} node(s)",
+            )
+    names = node_names(name, cluster.nodes)
+    for node in cluster.adopt_ids:
+        if node not in names:
+            yield Problem(
+                f"{path}.adoptIds.{node}",
+                "is not a node of this cluster",
+                nearest(node, names),
+                "use names like " + (names[0] if names else "… after raising nodes"),
+            )
+
+
+def _machines(path: str, cluster: Cluster, file: StackFile) -> Iterator[Problem]:
+    """Where nodes come from: the class or the cluster's own candidates."""
+    if cluster.node_class is not None and cluster.candidates:
+        yield Problem(path, "has nodeClass and candidates", next_step="keep one of them")
+    elif cluster.node_class is None and not cluster.candidates:
+        yield Problem(path, "has neither nodeClass nor candidates", next_step="give one of them")
+    elif cluster.node_class is not None and cluster.node_class not in file.node_classes:
+        yield Problem(
+            f"{path}.nodeClass",
+            f'no node class "{cluster.node_class}"',
+            nearest(cluster.node_class, file.node_classes),
+            f"use {listing(file.node_classes)}, or declare it under gpuplane:nodeClasses",
+        )
+    elif not any(group.enabled for group in groups_of(cluster, file.node_classes)):
+        yield Problem(path, "every candidate is disabled", next_step="set enabled: true on one")
+    yield from _groups(f"{path}.candidates", cluster.candidates, file)
+
+
+def _groups(path: str, groups: Collection[CandidateGroup], file: StackFile) -> Iterator[Problem]:
+    for index, group in enumerate(groups):
+        where = f"{path}[{index}].credentials"
+        source = file.credentials.get(group.credentials)
+        fitting = [name for name, found in file.credentials.items() if found.cloud == group.cloud]
+        if source is None:
+            yield Problem(
+                where,
+                f'no credential set "{group.credentials}"',
+                nearest(group.credentials, fitting),
+                f"use {listing(fitting)}, or declare it under gpuplane:credentials",
+            )
+        elif source.cloud != group.cloud:
+            yield Problem(
+                where,
+                f'"{group.credentials}" is an account of {source.cloud}, the candidate is of {group.cloud}',
+                nearest(group.credentials, fitting),
+                f"use {listing(fitting)}",
+            )
+
+
+def _what_runs(path: str, cluster: Cluster) -> Iterator[Problem]:
+    if cluster.image and cluster.template:
+        yield Problem(path, "has image and template", next_step="keep one of them")
+    elif not cluster.image and not cluster.template:
+        yield Problem(path, "has neither image nor template", next_step="give one of them")
+    for index, port in enumerate(cluster.ports):
+        where = f"{path}.ports[{index}]"
+        if not 1 <= int(port.split("/")[0]) <= 65535:
+            yield Problem(where, "the port must be from 1 to 65535")
+        elif port in cluster.ports[:index]:
+            yield Problem(where, f"{port} is listed twice")
+    for variable in cluster.env:
+        if not _VARIABLE.fullmatch(variable):
+            yield Problem(f"{path}.env.{variable}", "is not the name of an environment variable")
+    if cluster.api_key is not None and not cluster.api_key.get_secret_value():
+        yield Problem(f"{path}.apiKey", "must not be empty")
+    if cluster.api_key is not None and API_KEY_VARIABLE in cluster.env:
+        yield Problem(f"{path}.env.{API_KEY_VARIABLE}", "is what apiKey sets", next_step="keep one of them")
+
+
+def _readiness(path: str, readiness: Readiness, ports: tuple[str, ...]) -> Iterator[Problem]:
+    if readiness.kind == "none":
+        return
+    fitting = [port.split("/")[0] for port in ports if port.endswith(f"/{readiness.kind}")]
+    if not fitting:
+        yield Problem(
+            f"{path}.kind",
+            f"the cluster has no {readiness.kind} port to ask",
+            next_step=f"add one to ports, like 8000/{readiness.kind}",
+        )
+    elif readiness.port is not None and str(readiness.port) not in fitting:
+        yield Problem(
+            f"{path}.port",
+            f"{readiness.port} is not a {readiness.kind} port of the cluster",
+            nearest(str(readiness.port), fitting),
+            f"use {listing(fitting)}",
+        )
+
+
+def _replacement(path: str, cluster: Cluster) -> Iterator[Problem]:
+    if cluster.rolling and not cluster.delete_before_replace:
+        yield Problem(
+            f"{path}.rolling",
+            "replaces each node in place, deleteBeforeReplace: false makes all new ones first",
+            next_step="keep one of them",
+        )
