@@ -1,7 +1,7 @@
 """Pydantic models of the stack file. Imports no Pulumi and nothing of ours.
 
-`load` turns the values of the Pulumi configuration namespace `gpuplane` into a checked `StackConfig`, or raises
-one `StackConfigError` that names the stack file, the key, the rule, the nearest valid value and the next step.
+`load` turns the values of the Pulumi configuration namespace `gpuplane` into a checked `StackConfig`, or
+raises one `StackConfigError` that names stack file, key, rule, nearest valid value and next step.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class SecretReference(_Model):
 
 
 class CredentialSource(_Model):
-    """One account of one cloud; exactly one of `apiKey`, `apiKeyEnv`, `apiKeySecret` says where its key is."""
+    """One account of one cloud; its key is in one of `apiKey`, `apiKeyEnv`, `apiKeySecret`."""
 
     cloud: CloudName = Field(description="Cloud that the account is of.")
     endpoint: str = Field(
@@ -197,7 +197,7 @@ class Cluster(_Model):
     )
     adopt_ids: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="Node name -> id of a node that already exists in the cloud, taken over instead of a launch.",
+        description="Node name -> id of an existing node of the cloud, taken over instead of a launch.",
     )
 
 
@@ -227,7 +227,7 @@ class StackFile(_Model):
 
     stack_id: str = Field(
         default="",
-        description="8 lower-case letters or digits in the name of every node, written once by `gpuplane init`. "
+        description="8 lower-case letters or digits, part of every node's name, written once by `gpuplane init`. "
         "Never change it while nodes live.",
     )
     credentials: dict[str, CredentialSource] = Field(
