@@ -227,7 +227,7 @@ class StackFile(_Model):
 
     stack_id: str = Field(
         default="",
-        description="8 lower-case letters or digits, part of every node's name, written once by `gpuplane init`. "
+        description="8 lower-case letters or digits, part of every node's name; `gpuplane init` writes it. "
         "Never change it while nodes live.",
     )
     credentials: dict[str, CredentialSource] = Field(
