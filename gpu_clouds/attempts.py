@@ -1,0 +1,104 @@
+"""What was tried, and the error that tells of it: a head line, then one line for each attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpu_clouds.errors import CapacityError, GpuCloudError
+from gpu_clouds.models import Candidate, Instance
+
+SHOWN_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate that did not work out.
+
+    Attributes:
+        candidate: What was tried.
+        error: Why it failed.
+        instance_id: Id of the node that was made in this attempt, if one is known.
+        fate: What became of that node: `deleted`, `kept`, `deletion not confirmed`, …
+    """
+
+    candidate: Candidate
+    error: GpuCloudError
+    instance_id: str = ""
+    fate: str = ""
+
+    def __str__(self) -> str:
+        made = f"; node {self.instance_id}: {self.fate}" if self.instance_id else ""
+        return f"{self.candidate}: {self.error.kind}: {one_line(self.error.message)}{made}"
+
+
+class ProvisioningError(GpuCloudError):
+    """No node came of a request.
+
+    Args:
+        head: What is wrong, where, and the next step; one line.
+        cause: The error that decided it.
+        attempts: Everything that was tried, in order.
+        kept: A node that still exists, ready or not; the caller has to hold its id.
+        kept_candidate: The candidate that it was made from.
+    """
+
+    def __init__(
+        self,
+        head: str,
+        *,
+        cause: GpuCloudError,
+        attempts: Sequence[Attempt] = (),
+        kept: Instance | None = None,
+        kept_candidate: Candidate | None = None,
+    ) -> None:
+        super().__init__(
+            report(head, attempts), cloud=cause.cloud, status=cause.status, request_id=cause.request_id
+        )
+        self.head = head
+        self.cause = cause
+        self.attempts = tuple(attempts)
+        self.kept = kept
+        self.kept_candidate = kept_candidate
+
+    @property
+    def kind(self) -> str:
+        """Kind of the error that decided it: `capacity`, `price_cap`, `deadline`, …"""
+        return self.cause.kind
+
+
+def report(head: str, attempts: Sequence[Attempt]) -> str:
+    """The head line and one line for each attempt; at most 8, then how many more.
+
+    Attempts that left a node behind come first among those shown: their ids must not be lost in "more".
+    """
+    if len(attempts) <= SHOWN_ATTEMPTS:
+        shown = list(attempts)
+    else:
+        with_node = [a for a in attempts if a.instance_id and a.fate != "deleted"]
+        rest = [a for a in attempts if not (a.instance_id and a.fate != "deleted")]
+        shown = (with_node + rest)[:SHOWN_ATTEMPTS]
+    lines = [head, *(f"  {attempt}" for attempt in shown)]
+    if len(attempts) > len(shown):
+        lines.append(f"  … {len(attempts) - len(shown)} more")
+    return "\n".join(lines)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """The text without line breaks, cut where it gets too long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def is_request_fault(attempts: Sequence[Attempt]) -> bool:
+    """Whether the failures of some cloud look like a bad request or a broken backend, not like a drought.
+
+    That is so where every candidate of a cloud was answered with HTTP 400 and none of them spoke of capacity.
+    """
+    by_cloud: dict[str, list[GpuCloudError]] = {}
+    for attempt in attempts:
+        by_cloud.setdefault(attempt.candidate.cloud, []).append(attempt.error)
+    return any(
+        all(error.status == 400 and not isinstance(error, CapacityError) for error in errors)
+        for errors in by_cloud.values()
+    )
