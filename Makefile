@@ -1,0 +1,69 @@
+# Every target that needs Python first makes .venv; every one that needs Pulumi first gets an engine.
+
+.DEFAULT_GOAL := help
+# Imports are slow where nothing may be cached, and the engine starts many Pythons.
+unexport PYTHONDONTWRITEBYTECODE
+
+BIN := .venv/bin
+PY := $(BIN)/python
+# Keeps the output of tests that run side by side apart, where this make can (GNU make 4).
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+COMPILE := uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --quiet \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+EXTRAS := aws gcp azure kubernetes
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up preview down
+up: engine ## Bring up the dev stack: emulated clouds, real engine, one curl at the end
+	@$(BIN)/gpuplane dev up
+
+preview: engine ## Show what `make up` would make and what it would cost
+	@$(BIN)/gpuplane dev preview
+
+down: engine ## Destroy the dev stack and stop the emulators
+	@$(BIN)/gpuplane dev down
+
+.PHONY: venv engine
+venv: ## Install Python packages into .venv
+	@requirements/install.sh
+
+engine: venv ## Put a working Pulumi engine on this machine
+	@$(PY) -m engine ensure
+
+.PHONY: check
+check: venv ## Format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test test-unit test-engine test-crash
+test: engine ## All tests, two parts at a time
+	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-unit
+
+test-unit: venv ## Tests that start no engine
+	$(PY) -m pytest tests/unit tests/test_hygiene.py
+
+test-engine: engine ## Tests that run the real engine
+	$(PY) -m pytest tests/engine
+
+test-crash: engine ## Kill engine and host at every cut point; nothing may leak
+	$(PY) -m pytest tests/crash
+
+.PHONY: bench-fleet
+bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="--nodes 1000" for more)
+	@$(PY) -m benchmarks.fleet $(ARGS)
+
+.PHONY: lock
+lock: ## Pin every package again (needs uv); UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt
+	for extra in $(EXTRAS); do $(COMPILE) $(UPGRADE) --extra $$extra -o requirements/$$extra.txt || exit 1; done
+
+.PHONY: clean
+clean: ## Remove .venv, state and caches of this checkout (after make down)
+	@if [ -e .gpuplane/emulators/endpoints.json ]; then echo "The dev stack may be up: run make down first."; exit 1; fi
+	rm -rf .venv .gpuplane .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

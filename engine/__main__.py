@@ -1,0 +1,42 @@
+"""`python -m engine ensure | path`."""
+
+import sys
+
+from engine.errors import EngineError
+from engine.installed import ensure, locate
+
+USAGE = "usage: python -m engine ensure | path"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: `ensure` makes an engine ready and prints one line that says which and why; `path` prints the
+            folder to put on PATH.
+
+    Returns:
+        The exit status: 0, 1 when there is no engine, 2 when the command is unknown.
+    """
+    try:
+        if arguments == ["ensure"]:
+            print(ensure().line)
+            return 0
+        if arguments == ["path"]:
+            engine = locate()
+            if engine is None:
+                raise EngineError("there is no Pulumi engine on this machine yet: run `make engine`")
+            print(engine.folder)
+            return 0
+    except EngineError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("engine: interrupted", file=sys.stderr)
+        return 130
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The environment variables under which this project runs `pulumi`."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.installed import locate
+
+#: Of the dev stack, whose only secrets are those of emulators on this machine. Committed on purpose.
+DEV_PASSPHRASE = "dev"
+
+#: Off by default, whatever the tools' own defaults are; docs/engine.md explains each.
+QUIET = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_SUPPRESS_NEO_LINK": "true",
+    "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
+    "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+
+#: Imports are slow without cached bytecode, and the engine starts several Pythons in a run.
+_DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME")
+
+
+def environment(
+    project_dir: Path,
+    state_dir: Path | None = None,
+    *,
+    engine_bin: Path | None = None,
+    passphrase: str = DEV_PASSPHRASE,
+    base: Mapping[str, str] = os.environ,
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Builds the environment for a run of `pulumi` that touches nothing outside the project's folders.
+
+    Args:
+        project_dir: the folder with Pulumi.yaml.
+        state_dir: holds the backend's state, the engine's home, the intents and the emulators' files; by default
+            `.gpuplane` of the project. Folders that the engine needs are made.
+        engine_bin: the folder with `pulumi`; looked for when None.
+        passphrase: of the stack's secrets.
+        base: the environment to start from. Its PULUMI_ variables are left out, so that a login, a backend or a
+            switch of the person who runs this can't change what the project does.
+        extra: laid over the result.
+
+    Raises:
+        EngineError: there is no engine yet (`make engine` gets one).
+    """
+    project_dir = project_dir.resolve()
+    state_dir = (state_dir or project_dir / ".gpuplane").resolve()
+    if engine_bin is None:
+        engine = locate()
+        if engine is None:
+            raise EngineError("there is no Pulumi engine on this machine yet: run `make engine`")
+        engine_bin = engine.folder
+    result = {key: value for key, value in base.items() if not key.startswith("PULUMI_") and key not in _DROPPED}
+    python_bin = _python_bin(project_dir)
+    result.update(QUIET)
+    result.update(
+        {
+            "PATH": os.pathsep.join([str(engine_bin), str(python_bin), base.get("PATH", os.defpath)]),
+            "PULUMI_HOME": str(_made(state_dir / "pulumi-home")),
+            "PULUMI_BACKEND_URL": _made(state_dir / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": passphrase,
+            "GPUPLANE_STATE_DIR": str(state_dir / "intents"),
+            "GPUPLANE_EMULATOR_DIR": str(state_dir / "emulators"),
+        }
+    )
+    result.update(extra or {})
+    return result
+
+
+def _python_bin(project_dir: Path) -> Path:
+    own = project_dir / ".venv" / "bin"
+    return own if (own / "python").exists() else Path(sys.executable).parent
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
