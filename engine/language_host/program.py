@@ -4,9 +4,11 @@ import os
 import runpy
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
+import pulumi
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2
 
@@ -23,7 +25,48 @@ def run_here(request: Any, context: Any) -> Any:
     program = os.path.normpath(Path(folder, request.info.entry_point or "."))
     os.chdir(request.pwd or folder)
     sys.path.insert(0, program if Path(program).is_dir() else str(Path(program).parent))
-    return LanguageServer(lambda: _execute(program)).Run(request, context)
+
+    def start() -> None:
+        # The SDK's server is made for inline programs, which have no root folder.
+        pulumi.runtime.settings.SETTINGS.root_directory = request.info.root_directory
+        execute(program)
+
+    response = LanguageServer(start).Run(request, context)
+    if response.error:
+        # The SDK's server has told the engine already. Bailing out says: failed, nothing more to print.
+        return language_pb2.RunResponse(bail=True)
+    return response
+
+
+def execute(program: str) -> None:
+    """Runs a program file or folder as `__main__`.
+
+    Args:
+        program: its path.
+
+    Raises:
+        pulumi.RunError: the program failed. Its message is what the user sees: the message of the program's own RunError
+            or `sys.exit`, else the traceback without the frames that are not the program's.
+    """
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except pulumi.RunError:
+        raise
+    except SystemExit as error:
+        if error.code is None or error.code == 0:
+            return
+        status = f"The program exited with status {error.code}"
+        raise pulumi.RunError(error.code if isinstance(error.code, str) else status) from None
+    except BaseException as error:
+        raise pulumi.RunError(f"Program failed with an unhandled exception:\n{_own_traceback(error)}") from None
+
+
+def _own_traceback(error: BaseException) -> str:
+    frames = error.__traceback__
+    ours = (__file__, runpy.__file__, "<frozen runpy>")
+    while frames and frames.tb_frame.f_code.co_filename in ours:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
 
 
 def run_elsewhere(python: str, request: Any) -> Any:
@@ -56,6 +99,3 @@ def main(arguments: list[str]) -> None:
     with os.fdopen(int(arguments[0]), "wb") as answer:
         answer.write(response.SerializeToString())
 
-
-def _execute(program: str) -> None:
-    runpy.run_path(program, run_name="__main__")

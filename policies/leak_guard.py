@@ -1,0 +1,44 @@
+"""No GPU node without the guard that ends what a killed run leaves behind."""
+
+from collections.abc import Callable
+
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyResource,
+    Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+
+NODE = "pulumi-python:dynamic/gpu:GpuNode"
+GUARD = "pulumi-python:dynamic/gpu:LeakGuard"
+
+
+def validate(args: StackValidationArgs, report: Callable[[str, str | None], None]) -> None:
+    """Reports each GpuNode that does not depend on a LeakGuard.
+
+    A guard beside the nodes is not enough: only a dependency makes the engine create it before them and delete it after.
+
+    Args:
+        args: the stack's resources.
+        report: takes a message and the URN of the resource at fault.
+    """
+    for resource in args.resources:
+        if resource.resource_type == NODE and not any(parent.resource_type == GUARD for parent in _needs(resource)):
+            report(f"GPU node '{resource.name}' does not depend on a LeakGuard", resource.urn)
+
+
+def _needs(resource: PolicyResource) -> list[PolicyResource]:
+    by_property = [parent for parents in resource.property_dependencies.values() for parent in parents]
+    return [*resource.dependencies, *by_property]
+
+
+leak_guard_wherever_nodes_are = StackValidationPolicy(
+    name="leak-guard-wherever-nodes-are",
+    display_name="A LeakGuard wherever GPU nodes are",
+    description="Every GpuNode depends on a LeakGuard, so that what a killed run leaves behind is found and ended.",
+    enforcement_level=EnforcementLevel.MANDATORY,
+    severity=Severity.CRITICAL,
+    remediation_steps="Declare nodes through components.GpuCluster, or pass the LeakGuard's id to each GpuNode as guard.",
+    validate=validate,
+)
