@@ -1,0 +1,1 @@
+"""A resource that does what its inputs say, for tests of the host."""
