@@ -1,9 +1,9 @@
 """An HTTP/1.1 proxy between a client and a cloud that can cut the line at one chosen call.
 
-It stands in the test process, sees every call, names it (`list`, `launch`, `delete`, …) and counts it. Armed with an
-operation, a number and a `Cut`, it stops the world at exactly that call: it tells the test (`wait_cut`), answers
-nobody, and lets nothing pass until the test has killed what it wants to kill and calls `thaw`. Connections from
-before the thaw are dead from then on; only what connects anew is served.
+It stands in the test process, sees every call, names it (`list`, `launch`, `delete`, …) and counts it. Armed with
+an operation, a number and a `Cut`, it stops the world at exactly that call: it tells the test (`wait_cut`),
+answers nobody, and lets nothing pass until the test has killed what it wants to kill and calls `thaw`.
+Connections from before the thaw are dead from then on; only what connects anew is served.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Call:
         at: `time.monotonic()` of its arrival.
         after_cut: It came while the line was cut and was not let through.
         status: The cloud's answer; None as long as there is none.
+        landed_at: `time.monotonic()` of that answer.
     """
 
     operation: str
@@ -79,6 +80,7 @@ class Call:
     at: float
     after_cut: bool = False
     status: int | None = None
+    landed_at: float | None = None
 
     @property
     def writes(self) -> bool:
@@ -111,7 +113,7 @@ class CuttingProxy:
 
     Args:
         upstream: `http://127.0.0.1:PORT` of the cloud; paths are passed on unchanged.
-        late_s: How long after the thaw a call that was cut `LATE` still takes to reach the cloud, real seconds.
+        late_s: How long after the thaw a call cut `LATE` still takes to reach the cloud, real seconds.
     """
 
     def __init__(self, upstream: str, late_s: float = 0.1) -> None:
@@ -223,8 +225,8 @@ class CuttingProxy:
             armed = self._armed
             hit = armed is not None and (armed.operation, armed.nth) == (operation, call.nth)
             if hit and armed and armed.kills and armed.cut is not Cut.ANSWERED:
-                # From here on nothing else may pass: the client is as good as dead. An `UNANSWERED` call still
-                # goes to the cloud below.
+                # From here on nothing else may pass: the client is as good as dead. An `UNANSWERED` call
+                # still goes to the cloud below.
                 self._frozen = True
         if not hit or armed is None:
             return self._forward(request, call), False
@@ -268,10 +270,12 @@ class CuttingProxy:
             upstream.request(request.method, request.path, request.body or None, request.headers)
             response = upstream.getresponse()
             body = response.read()
-            call.status = response.status
+            call.status, call.landed_at = response.status, time.monotonic()
             lines = [f"HTTP/1.1 {response.status} {response.reason}"]
             skipped = {"transfer-encoding", "content-length", "connection", "keep-alive"}
-            lines += [f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in skipped]
+            lines += [
+                f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in skipped
+            ]
         finally:
             upstream.close()
         if response.status != 204:
@@ -302,7 +306,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length) if length else b""
-        dropped = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "accept-encoding"}
+        dropped = {
+            "host",
+            "connection",
+            "keep-alive",
+            "transfer-encoding",
+            "content-length",
+            "accept-encoding",
+        }
         headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
         request = _Request(self.command, self.path, headers, body)
         served = self.owner._serve(request, self.generation)
@@ -314,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fire:
             self.owner._cut.set()
 
-    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any  # noqa: N815 - names that http.server looks for
+    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any
 
     def log_message(self, format: str, *args: object) -> None:
         """Calls are recorded, not printed."""

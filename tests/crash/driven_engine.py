@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf import json_format
+
 from tests.crash.host_process import Host, Properties, StepFailedError, to_plain, to_struct
 
 
@@ -83,11 +85,11 @@ class DrivenEngine:
         """Outputs of a resource by its name in the program."""
         return to_plain(next(kept.outputs for kept in self.kept if kept.urn.endswith(f"::{name}")))
 
-    def copy(self) -> DrivenEngine:
-        """The state as it is now, for another case to go on from."""
+    def copy(self, renamed: Mapping[str, str]) -> DrivenEngine:
+        """The same state for another account, where the same nodes have other ids."""
         twin = DrivenEngine(self.wrap, self.refreshes)
         twin.kept = [
-            Kept(k.urn, k.id, k.inputs, k.outputs, k.init_errors, k.pending_replacement, k.to_delete)
+            Kept(k.urn, renamed.get(k.id, k.id), _rename(k.inputs, renamed), _rename(k.outputs, renamed))
             for k in self.kept
         ]
         return twin
@@ -154,3 +156,10 @@ class DrivenEngine:
             if not kept.pending_replacement:
                 host.delete(kept.urn, kept.id, kept.inputs, kept.outputs)
             self.kept.remove(kept)
+
+
+def _rename(struct: Properties, renamed: Mapping[str, str]) -> Properties:
+    text = json_format.MessageToJson(struct, indent=None)
+    for old, new in renamed.items():
+        text = text.replace(old, new)
+    return json_format.Parse(text, Properties())

@@ -1,4 +1,4 @@
-"""One process of the provider host, started and spoken to as the engine does it: launcher, stdout pipe, gRPC."""
+"""One process of the provider host, started and spoken to as the engine does: launcher, stdout pipe, gRPC."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
-from google.rpc import status_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
 from tests.crash import processes
 
@@ -142,7 +141,8 @@ class Host:
         """Waits for the port, shakes hands and configures.
 
         Args:
-            config: The project's configuration, decrypted: `project:key` -> text (JSON where it is an object).
+            config: The project's configuration, decrypted: `project:key` -> text (JSON for an object).
+                All of it travels as secret, as the engine does with whatever holds a secret value.
         """
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], 30)
@@ -165,8 +165,11 @@ class Host:
         answer = self._call(
             "Configure",
             provider_pb2.ConfigureRequest(
-                variables=config,
-                args=to_struct(config),
+                variables={f"pulumi-python:config:{key}": value for key, value in config.items()},
+                args=to_struct({key: secret(value) for key, value in config.items()}),
+                urn="urn:pulumi:dev::gpuplane::pulumi:providers:pulumi-python::default",
+                name="default",
+                type="pulumi:providers:pulumi-python",
                 acceptSecrets=True,
                 acceptResources=True,
                 sends_old_inputs=True,
@@ -177,7 +180,7 @@ class Host:
 
     def check(self, urn: str, olds: Properties | None, news: Properties) -> Properties:
         """Validates inputs; raises StepFailedError where the host refuses them."""
-        answer = self._call("Check", provider_pb2.CheckRequest(urn=urn, olds=olds, news=news))
+        answer = self._call("Check", provider_pb2.CheckRequest(**_named(urn), olds=olds, news=news))
         if answer.failures:
             raise StepFailedError("; ".join(f"{one.property}: {one.reason}" for one in answer.failures))
         inputs: Properties = answer.inputs
@@ -185,33 +188,37 @@ class Host:
 
     def diff(self, urn: str, id_: str, old_inputs: Properties, olds: Properties, news: Properties) -> Diff:
         """Compares the state with new inputs."""
-        request = provider_pb2.DiffRequest(urn=urn, id=id_, olds=olds, news=news, old_inputs=old_inputs)
+        request = provider_pb2.DiffRequest(**_named(urn), id=id_, olds=olds, news=news, old_inputs=old_inputs)
         answer = self._call("Diff", request)
         changes = answer.changes == provider_pb2.DiffResponse.DIFF_SOME or bool(answer.replaces)
         return Diff(changes, tuple(answer.replaces), answer.deleteBeforeReplace)
 
     def create(self, urn: str, inputs: Properties) -> tuple[str, Properties]:
         """Creates; gives id and outputs."""
-        answer = self._call("Create", provider_pb2.CreateRequest(urn=urn, properties=inputs, timeout=0))
+        answer = self._call("Create", provider_pb2.CreateRequest(**_named(urn), properties=inputs, timeout=0))
         return answer.id, answer.properties
 
     def update(
         self, urn: str, id_: str, old_inputs: Properties, olds: Properties, news: Properties
     ) -> Properties:
         """Updates in place; gives the outputs."""
-        request = provider_pb2.UpdateRequest(urn=urn, id=id_, olds=olds, news=news, old_inputs=old_inputs)
+        request = provider_pb2.UpdateRequest(
+            **_named(urn), id=id_, olds=olds, news=news, old_inputs=old_inputs
+        )
         outputs: Properties = self._call("Update", request).properties
         return outputs
 
-    def read(self, urn: str, id_: str, inputs: Properties, olds: Properties) -> tuple[str, Properties, Properties]:
+    def read(
+        self, urn: str, id_: str, inputs: Properties, olds: Properties
+    ) -> tuple[str, Properties, Properties]:
         """Refreshes; gives id (empty: gone), inputs and outputs."""
-        request = provider_pb2.ReadRequest(urn=urn, id=id_, properties=olds, inputs=inputs)
+        request = provider_pb2.ReadRequest(**_named(urn), id=id_, properties=olds, inputs=inputs)
         answer = self._call("Read", request)
         return answer.id, answer.inputs, answer.properties
 
     def delete(self, urn: str, id_: str, inputs: Properties, olds: Properties) -> None:
         """Deletes."""
-        request = provider_pb2.DeleteRequest(urn=urn, id=id_, properties=olds, old_inputs=inputs)
+        request = provider_pb2.DeleteRequest(**_named(urn), id=id_, properties=olds, old_inputs=inputs)
         self._call("Delete", request)
 
     def kill(self) -> None:
@@ -220,7 +227,7 @@ class Host:
         self._process.wait(10)
 
     def lose_engine(self, timeout_s: float = 3.0) -> bool:
-        """Dies as an engine that was killed: its pipe and server are gone. Gives whether the host then ended."""
+        """Dies like a killed engine: its pipe and server are gone. Gives whether the host then ended."""
         assert self._process.stdout is not None
         self._engine_server.stop(0)
         self._process.stdout.close()
@@ -255,6 +262,11 @@ class Host:
             raise StepFailedError(f"{method}: {call.details()}", _partial_of(call)) from None
 
 
+def _named(urn: str) -> dict[str, Any]:
+    _, _, type_chain, name = urn.split("::")
+    return {"urn": urn, "name": name, "type": type_chain.rpartition("$")[2]}
+
+
 def _partial_of(call: Any) -> provider_pb2.ErrorResourceInitFailed | None:
     for key, value in call.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
@@ -285,6 +297,7 @@ def host_environment(**extra: str) -> dict[str, str]:
         **kept,
         "PULUMI_RUNTIME_VIRTUALENV": str(virtual_environment),
         "PULUMI_PROJECT": "gpuplane",
+        "PULUMI_CONFIG": "{}",
         "PYTHONWARNINGS": "ignore",
         **extra,
     }

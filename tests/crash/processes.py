@@ -1,4 +1,4 @@
-"""Looking at processes and ending exactly those that a test has started (Linux and macOS: through `ps` or /proc)."""
+"""Looking at processes, and ending exactly those that a test has started (Linux: through /proc)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.crash.cutting_proxy import CuttingProxy, Cut, operation_of
+from tests.crash.cutting_proxy import Cut, CuttingProxy, operation_of
 
 
 class _Cloud(BaseHTTPRequestHandler):
