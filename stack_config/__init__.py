@@ -18,7 +18,7 @@ from stack_config.models import (
     SecretReference,
     Settings,
 )
-from stack_config.resolved import Candidate, StackConfig
+from stack_config.resolved import Candidate, StackConfig, node_names, readiness_port
 from stack_config.stack_file import NAMESPACE, Opaque, read_stack_file, stack_file_name
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "StackConfig",
     "StackConfigError",
     "load",
+    "node_names",
     "read_stack_file",
+    "readiness_port",
     "stack_file_name",
 ]

@@ -76,6 +76,15 @@ class StackConfig:
         )
 
 
+def readiness_port(cluster: Cluster) -> int:
+    """The port that readiness asks: the one given, else the cluster's first that fits; 0 for kind `none`."""
+    readiness = cluster.readiness
+    if readiness.kind == "none":
+        return 0
+    fitting = (int(port.split("/")[0]) for port in cluster.ports if port.endswith(f"/{readiness.kind}"))
+    return readiness.port or next(fitting, 0)
+
+
 def node_names(cluster: str, nodes: int) -> tuple[str, ...]:
     """Names of a cluster's nodes: `chat-0`, `chat-1` and so on."""
     return tuple(f"{cluster}-{index}" for index in range(nodes))

@@ -1,0 +1,67 @@
+"""`gpuplane dev`: the embedded stack, with emulated clouds on this machine; what `make up` calls."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="dev",
+    help="The embedded dev stack: everything on this machine, emulated clouds, no account.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("up")
+def up() -> None:
+    """Starts the emulated clouds, brings the dev stack up, and shows its cost and a request to try."""
+    from cli.cost_table import as_table
+    from cli.dev_stack import DevStack
+    from cli.recovery import recover
+    from cli.request_example import example
+    from cli.state import nodes_in
+
+    dev = DevStack.open(typer.echo)
+    dev.start_emulators()
+    dev.select()
+    for line in recover(dev.pulumi).lines():
+        typer.echo(line)
+    dev.pulumi.stream("up", "--yes", "--skip-preview")
+    nodes = nodes_in(dev.pulumi.export())
+    typer.echo("\n" + as_table(dev.pulumi.stack, nodes))
+    shown = example(dev.pulumi, nodes)
+    if shown:
+        typer.echo("\nTalk to a node:\n\n" + shown)
+
+
+@app.command("preview")
+def preview() -> None:
+    """Shows what would be made and what it would cost; makes nothing in any cloud."""
+    from cli.dev_stack import DevStack
+    from cli.recovery import recover
+
+    dev = DevStack.open(typer.echo)
+    dev.start_emulators()
+    dev.select()
+    for line in recover(dev.pulumi).lines():
+        typer.echo(line)
+    dev.pulumi.stream("preview")
+
+
+@app.command("down")
+def down() -> None:
+    """Destroys the dev stack, checks that no node is left, removes it and stops the emulated clouds."""
+    from cli.dev_stack import DevStack
+    from cli.recovery import recover
+
+    dev = DevStack.open(typer.echo)
+    if dev.exists():
+        # The destroy talks to the clouds, so they have to be there even if somebody stopped them.
+        dev.start_emulators()
+        for line in recover(dev.pulumi).lines():
+            typer.echo(line)
+        dev.pulumi.stream("destroy", "--yes", "--skip-preview")
+    dev.refuse_leftovers()
+    dev.remove()
+    dev.stop_emulators()
+    typer.echo("dev stack: no node, no resource, no process left")

@@ -1,0 +1,106 @@
+"""The dev stack's parts: an engine, emulated clouds, a stack in a backend of files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cli.emulated import clouds_of, living_nodes
+from cli.errors import CliError
+from cli.project import DEV_STACK, engine_environment, find_root
+from cli.pulumi_cli import Pulumi
+
+
+@dataclass(frozen=True, slots=True)
+class DevStack:
+    """The embedded stack of this checkout.
+
+    Attributes:
+        pulumi: The engine's command line for it.
+        say: Where progress goes.
+    """
+
+    pulumi: Pulumi
+    say: Callable[[str], None]
+
+    @classmethod
+    def open(cls, say: Callable[[str], None]) -> DevStack:
+        """Makes an engine ready, which may take minutes the first time.
+
+        Raises:
+            EngineError: No engine can be had.
+            CliError: This is no checkout of the project.
+        """
+        from engine.installed import ensure, locate
+
+        root = find_root()
+        if locate() is None:
+            say(ensure().line)
+        environment = engine_environment(root, DEV_STACK, _without_backend())
+        return cls(Pulumi(root, environment, DEV_STACK), say)
+
+    def start_emulators(self) -> None:
+        """Starts the emulated clouds; those that run already stay."""
+        self.say(self._emulators("start").strip())
+
+    def stop_emulators(self) -> None:
+        """Stops them; none running is success."""
+        self.say(self._emulators("stop").strip())
+
+    def exists(self) -> bool:
+        """Whether the stack is in the backend."""
+        import json
+
+        listed = json.loads(self.pulumi.capture("stack", "ls", "--json", of_stack=False))
+        return any(entry["name"].rsplit("/", 1)[-1] == DEV_STACK for entry in listed)
+
+    def select(self) -> None:
+        """Selects the stack; makes it where it does not exist."""
+        self.pulumi.capture("stack", "select", "--create", DEV_STACK, of_stack=False)
+
+    def remove(self) -> None:
+        """Removes the empty stack from the backend; its file stays as it is."""
+        if self.exists():
+            self.pulumi.capture("stack", "rm", DEV_STACK, "--yes", "--preserve-config", of_stack=False)
+
+    def refuse_leftovers(self) -> None:
+        """Asks the emulated clouds themselves.
+
+        Raises:
+            CliError: A node is left there.
+        """
+        left = [
+            f"{cloud} {node}"
+            for cloud, api in clouds_of(self.pulumi.environment)
+            for node in living_nodes(api)
+        ]
+        if left:
+            raise CliError(
+                f"{len(left)} node(s) are left in the emulated clouds: {', '.join(left[:8])}; "
+                "`make up` takes over those of this stack, then `make down` ends them"
+            )
+
+    def _emulators(self, command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "emulators", command],
+            cwd=self.pulumi.root,
+            env=dict(self.pulumi.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            raise CliError(
+                f"the emulated clouds do not {command}: {lines[-1] if lines else 'no reason given'}"
+            )
+        return done.stdout
+
+
+def _without_backend() -> dict[str, str]:
+    """The caller's environment; the dev stack never uses the caller's own backend."""
+    import os
+
+    return {key: value for key, value in os.environ.items() if key != "PULUMI_BACKEND_URL"}

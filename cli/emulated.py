@@ -1,0 +1,48 @@
+"""What the emulated clouds of this checkout say of themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cli.errors import CliError
+
+_SECONDS = 10.0
+
+
+def clouds_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The emulated clouds that run: name and API base URL.
+
+    Args:
+        environment: Holds `GPUPLANE_EMULATOR_DIR`.
+    """
+    file = Path(environment["GPUPLANE_EMULATOR_DIR"]) / "endpoints.json"
+    try:
+        clouds = json.loads(file.read_text(encoding="utf-8"))["clouds"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CliError(f"{file} can not be read: run `python -m emulators stop`") from None
+    return [(name, str(addresses["api"])) for name, addresses in sorted(clouds.items())]
+
+
+def living_nodes(api: str) -> list[str]:
+    """Names of the nodes that an emulated cloud still bills."""
+    parts = urlsplit(api)
+    state = _get(f"{parts.scheme}://{parts.netloc}/_emu/state")
+    return [str(node["name"]) for node in state["nodes"] if node.get("alive", True)]
+
+
+def _get(url: str) -> dict[str, Any]:
+    import httpx
+
+    try:
+        answer = httpx.get(url, timeout=_SECONDS, trust_env=False)
+        answer.raise_for_status()
+        content: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise CliError(f"the emulated cloud at {url} does not answer ({type(error).__name__})") from None
+    return content

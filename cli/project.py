@@ -1,0 +1,79 @@
+"""Where the project is, and under which environment its engine runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from cli.errors import CliError
+
+PROJECT = "gpuplane"
+DEV_STACK = "dev"
+"""The embedded stack, whose clouds are emulators of this checkout."""
+DEV_TIME_SCALE = "20"
+"""Emulated seconds for each real one in the dev stack."""
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project's folder: the nearest one upwards whose Pulumi.yaml is ours.
+
+    Args:
+        start: Where to begin; by default the working folder.
+
+    Raises:
+        CliError: There is none.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        file = folder / "Pulumi.yaml"
+        if file.is_file() and _name_in(file) == PROJECT:
+            return folder
+    raise CliError(f"no {PROJECT} project here: run this in a folder whose Pulumi.yaml has `name: {PROJECT}`")
+
+
+def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for the engine.
+
+    The dev stack has its own backend, passphrase and emulators inside the checkout, unless the caller has chosen
+    a backend by `PULUMI_BACKEND_URL`. Any other stack keeps the caller's; only the engine is put on PATH.
+
+    Args:
+        root: The project's folder.
+        stack: Name of the stack; empty for the one that is selected.
+        base: The caller's environment.
+
+    Raises:
+        CliError: There is no engine on this machine.
+    """
+    from engine.environment import QUIET, environment
+    from engine.errors import EngineError
+    from engine.installed import locate
+
+    try:
+        if is_dev(stack, base):
+            # One dial for the emulators and for the clients that wait on them.
+            scale = base.get("GPUPLANE_TIME_SCALE", DEV_TIME_SCALE)
+            return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale})
+        engine = locate()
+    except EngineError as error:
+        raise CliError(str(error)) from None
+    if engine is None:
+        raise CliError("there is no Pulumi engine on this machine yet: run `make engine`")
+    path = os.pathsep.join([str(engine.folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
+    return {**QUIET, **base, "PATH": path}
+
+
+def is_dev(stack: str, base: Mapping[str, str]) -> bool:
+    """Whether this is the embedded stack in its own backend."""
+    return stack == DEV_STACK and not base.get("PULUMI_BACKEND_URL")
+
+
+def _name_in(file: Path) -> object:
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return None
+    return document.get("name") if isinstance(document, dict) else None

@@ -1,0 +1,45 @@
+"""`gpuplane up`: the engine's up, after recovery, and with a plan only while its prices hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.stacks import StackOption
+
+
+def command(
+    context: typer.Context,
+    stack: StackOption = "",
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="A plan saved by `pulumi preview --save-plan`; refused once a price has moved."
+        ),
+    ] = None,
+) -> None:
+    """Brings the stack up. All further arguments go to `pulumi up` as they are.
+
+    First clears what a killed engine left (see `gpuplane recover`). With --plan, compares the plan's estimates
+    with today's prices before the engine starts, and refuses when a node is dearer by more than
+    `gpuplane:settings.priceTolerancePct` (default 10).
+    """
+    from cli.recovery import recover_if_possible
+    from cli.stacks import open_stack
+
+    pulumi = open_stack(stack)
+    extra: dict[str, str] = {}
+    arguments = list(context.args)
+    if plan is not None:
+        from cli.plan_check import refuse_moved_prices
+
+        plan = plan.resolve()
+        for line in refuse_moved_prices(pulumi, plan):
+            typer.echo(line)
+        extra["PULUMI_EXPERIMENTAL"] = "1"
+        arguments = ["--plan", str(plan), *arguments]
+    for line in recover_if_possible(pulumi):
+        typer.echo(line)
+    pulumi.stream("up", *arguments, extra=extra)
