@@ -1,7 +1,7 @@
 """An HTTP/1.1 proxy between a client and a cloud that can cut the line at one chosen call.
 
-It stands in the test process, sees every call, names it (`list`, `launch`, `delete`, …) and counts it. Armed with
-an operation, a number and a `Cut`, it stops the world at exactly that call: it tells the test (`wait_cut`),
+It stands in the test process, sees every call, names it (`list`, `launch`, `delete`, …) and counts it. Armed
+with an operation, a number and a `Cut`, it stops the world at exactly that call: it tells the test,
 answers nobody, and lets nothing pass until the test has killed what it wants to kill and calls `thaw`.
 Connections from before the thaw are dead from then on; only what connects anew is served.
 """

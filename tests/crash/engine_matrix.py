@@ -182,7 +182,7 @@ class EngineMatrix:
             ended = self._cut(case, world, running, problems)
             outcome.reached = world.proxy.was_cut
             said = ended.output
-            self._emulator.control("DELETE", f"faults?account={world.account}")
+            world.clear_faults()
             if outcome.reached and case.dies == "interrupt":
                 problems += self._after_interrupt(case, world, stack)
             if case.forget_state:

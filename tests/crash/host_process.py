@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,12 +137,12 @@ class Host:
         """The end of its stderr, for a failure message."""
         return self._stderr_path.read_text(errors="replace")[-3000:]
 
-    def connect(self, config: Mapping[str, str]) -> None:
+    def connect(self, config: Mapping[str, object]) -> None:
         """Waits for the port, shakes hands and configures.
 
         Args:
-            config: The project's configuration, decrypted: `project:key` -> text (JSON for an object).
-                All of it travels as secret, as the engine does with whatever holds a secret value.
+            config: The project's configuration, decrypted: `project:key` -> text (JSON for an object), or
+                `secret(text)` for what holds a secret value.
         """
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], 30)
@@ -165,8 +165,8 @@ class Host:
         answer = self._call(
             "Configure",
             provider_pb2.ConfigureRequest(
-                variables={f"pulumi-python:config:{key}": value for key, value in config.items()},
-                args=to_struct({key: secret(value) for key, value in config.items()}),
+                variables={f"pulumi-python:config:{key}": _open(value) for key, value in config.items()},
+                args=to_struct(config),
                 urn="urn:pulumi:dev::gpuplane::pulumi:providers:pulumi-python::default",
                 name="default",
                 type="pulumi:providers:pulumi-python",
@@ -276,17 +276,6 @@ def _partial_of(call: Any) -> provider_pb2.ErrorResourceInitFailed | None:
                 if detail.Unpack(partial):
                     return partial
     return None
-
-
-@contextlib.contextmanager
-def running(environment: Mapping[str, str], folder: Path, config: Mapping[str, str]) -> Iterator[Host]:
-    """A configured host for the length of a `with` block."""
-    host = Host(environment, folder)
-    try:
-        host.connect(config)
-        yield host
-    finally:
-        host.close()
 
 
 def host_environment(**extra: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dynamic_providers.host.registry import PROGRAM_FILE
 from tests.crash.cutting_proxy import WRITING, Cut
 from tests.crash.driven_engine import Declared, DrivenEngine
 from tests.crash.host_process import Host, HostDiedError, StepFailedError, host_environment
@@ -88,19 +90,22 @@ class Matrix:
         folder: For the cases' folders.
         config: Gives the project's configuration for an account key.
         wrap: What the SDK adds to a resource's inputs, by type token.
+        providers: Providers of the project's own: type token -> `module:Class`.
     """
 
     def __init__(
         self,
         emulator: Emulator,
         folder: Path,
-        config: Callable[[str], Mapping[str, str]],
+        config: Callable[[str], Mapping[str, object]],
         wrap: Callable[[str], Mapping[str, Any]],
+        providers: Mapping[str, str] | None = None,
     ) -> None:
         self._emulator = emulator
         self._folder = folder
         self._config = config
         self._wrap = wrap
+        self._providers = providers or {}
         self._serial = 0
         self._lock = threading.Lock()
 
@@ -120,6 +125,8 @@ class Matrix:
         return World.make(self._emulator, self._folder / f"{number:04d}-{name}")
 
     def _host(self, world: World) -> Host:
+        if self._providers:
+            (world.folder / PROGRAM_FILE).write_text(json.dumps(self._providers))
         return Host(host_environment(**world.variables), world.folder)
 
     def _set_up(self, scenario: Scenario) -> Setup:
@@ -193,7 +200,7 @@ class Matrix:
             world.proxy.arm(case.operation, case.nth, case.cut)
             problems: list[str] = []
             outcome.reached = self._cut(case, world, engine, first, problems)
-            self._emulator.control("DELETE", f"faults?account={world.account}")
+            world.clear_faults()
             second.connect(self._config(world.key))
             program = _recovery_program(case)
             try:

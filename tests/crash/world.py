@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,7 +70,7 @@ class Emulator:
         parts = urlsplit(self.endpoints["clouds"]["runpod"]["api"])
         self.origin = f"{parts.scheme}://{parts.netloc}"
         keys = {account_key(n): {"account": f"account-{n}"} for n in range(ACCOUNTS)}
-        self.control("PATCH", "settings/runpod", {"keys": keys, **settings})
+        self.control("PATCH", "runpod/settings", {"keys": keys, **settings})
 
     def log(self) -> str:
         """What it has written."""
@@ -84,6 +84,14 @@ class Emulator:
     def control(self, method: str, path: str, body: object = None) -> Any:
         """One call to the emulator's own control endpoints."""
         return self._request(method, f"/_emu/{path}", body, {})
+
+    def counts(self) -> dict[str, int]:
+        """Answered calls so far, by method and route."""
+        counts: dict[str, int] = {}
+        for row in self.control("GET", "counters")["routes"]:
+            name = f"{row['method']} {row['route']}"
+            counts[name] = counts.get(name, 0) + row["count"]
+        return counts
 
     def pods(self, key: str) -> list[Pod]:
         """Pods of an account that live, as its own API shows them."""
@@ -129,6 +137,7 @@ class World:
     folder: Path
     key: str
     proxy: CuttingProxy
+    _faults: list[str] = field(default_factory=list)
 
     @classmethod
     def make(cls, emulator: Emulator, folder: Path, late_s: float = LATE_S) -> World:
@@ -169,18 +178,22 @@ class World:
         """Pods that live in this world's account."""
         return self.emulator.pods(self.key)
 
-    @property
-    def account(self) -> str:
-        """Name of the account in the emulator."""
-        return f"account-{int(self.key[-4:])}"
-
     def fault(self, **fault: Any) -> None:
         """Sets a fault for this account alone."""
-        self.emulator.control("POST", "faults", {"account": self.account, **fault})
+        answer = self.emulator.control(
+            "POST", "faults", {"account": f"account-{int(self.key[-4:])}", **fault}
+        )
+        self._faults.append(answer["id"])
+
+    def clear_faults(self) -> None:
+        """Takes them back."""
+        while self._faults:
+            self.emulator.control("DELETE", f"faults/{self._faults.pop()}")
 
     def close(self, *, keep: bool) -> None:
         """Ends the proxy and its pods; the folder stays when the case failed."""
         self.proxy.close()
+        self.clear_faults()
         for pod in self.pods():
             self.emulator.end(self.key, pod["id"])
         if not keep:

@@ -1,0 +1,35 @@
+"""The matrix can fail: a provider that launches without looking is found out, and only where it is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pulumi.dynamic.dynamic import serialize_provider
+
+from tests.crash import careless
+from tests.crash.cutting_proxy import Cut
+from tests.crash.driven_engine import Declared
+from tests.crash.matrix import Matrix, Scenario
+from tests.crash.world import Emulator
+
+
+def test_a_provider_that_launches_without_looking_is_found_out(emulator: Emulator, folder: Path) -> None:
+    blob = serialize_provider(careless.CarelessProvider())
+    matrix = Matrix(
+        emulator,
+        folder,
+        config=lambda key: {"gpuplane:stackId": "careless"},
+        wrap=lambda token: {"__provider": blob},
+        providers={careless.TYPE: careless.PLACE},
+    )
+    node = Declared(careless.TYPE, "a", {"name": "a", "image": "one"})
+    outcomes = matrix.run(Scenario("careless create", None, [node]))
+    launches = {
+        (outcome.case.cut, outcome.case.recovery): bool(outcome.failure)
+        for outcome in outcomes
+        if outcome.case.operation == "launch" and outcome.case.dies == "host"
+    }
+    two_or_one_left = {cut: cut is not Cut.BEFORE for cut in Cut}
+    assert launches == {(cut, way): two_or_one_left[cut] for cut in Cut for way in ("up", "destroy")}
+    assert json.dumps([str(outcome.case) for outcome in outcomes if not outcome.reached]) == "[]"
