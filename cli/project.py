@@ -37,8 +37,8 @@ def find_root(start: Path | None = None) -> Path:
 def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for the engine.
 
-    The dev stack has its own backend, passphrase and emulators inside the checkout, unless the caller has chosen
-    a backend by `PULUMI_BACKEND_URL`. Any other stack keeps the caller's; only the engine is put on PATH.
+    The dev stack has its own backend, passphrase and emulators inside the checkout, unless the caller has
+    chosen a backend by `PULUMI_BACKEND_URL`. Any other stack keeps the caller's; PATH gets the engine.
 
     Args:
         root: The project's folder.

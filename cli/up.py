@@ -22,8 +22,8 @@ def command(
 ) -> None:
     """Brings the stack up. All further arguments go to `pulumi up` as they are.
 
-    First clears what a killed engine left (see `gpuplane recover`). With --plan, compares the plan's estimates
-    with today's prices before the engine starts, and refuses when a node is dearer by more than
+    First clears what a killed engine left (see `gpuplane recover`). With --plan, compares the plan's
+    estimates with today's prices before the engine starts, and refuses when a node is dearer by more than
     `gpuplane:settings.priceTolerancePct` (default 10).
     """
     from cli.recovery import recover_if_possible

@@ -31,7 +31,7 @@ def load(values: Mapping[str, object], stack: str) -> StackConfig:
     file = stack_file_name(stack)
     try:
         # JSON mode is strict about types and yet takes lists for tuples and text for time stamps.
-        parsed = StackFile.model_validate_json(json.dumps(values, default=str))
+        parsed = StackFile.model_validate_json(json.dumps(values, default=str), by_alias=True, by_name=False)
     except ValidationError as error:
         raise StackConfigError(file, explain(error, values)) from None
     problems = broken_rules(parsed)

@@ -39,9 +39,9 @@ _HEAD = """\
 <!-- Written by `gpuplane config-docs` from the models in stack_config/. A test holds both equal. -->
 
 A stack is one file, `Pulumi.<stack>.yaml`. Its keys live under `config`, in the namespace `gpuplane`.
-Pulumi.yaml declares the top-level keys; `stack_config/` checks what is inside, before anything is made. A key that
-is not listed here is an error, and so is a reference to a name that is not declared. An error names the file, the key,
-the rule, the nearest valid value and the next step:
+Pulumi.yaml declares the top-level keys; `stack_config/` checks what is inside, before anything is made.
+A key that is not listed here is an error, and so is a reference to a name that is not declared. An error
+names the file, the key, the rule, the nearest valid value and the next step:
 
 ```
 Pulumi.prod.yaml: gpuplane:clusters.chat.nodeClass: no node class "smal"; did you mean "small"? use one of \
@@ -69,16 +69,21 @@ config:
         - {cloud: runpod, credentials: main, gpus: [RTX4090, L40S], regions: [EU-RO-1]}
 ```
 
-Names of credential sets, node classes and clusters have lower-case letters, digits and inner hyphens. A node is
-called `<cluster>-<index>`; that has at most 24 characters, because it is part of the node's name in the cloud.
+Names of credential sets, node classes and clusters have lower-case letters, digits and inner hyphens. A
+node is called `<cluster>-<index>`; that has at most 24 characters, because it is part of the node's name
+in the cloud.
 
-Candidates are tried in this order: by `priority`, then as written; inside one entry GPU by GPU, each in every
-region. `order: price` sorts them by today's price instead. Adding a candidate never replaces a living node; removing
-the one that a node was made from does.
+Candidates are tried in this order: by `priority`, then as written; inside one entry GPU by GPU, each in
+every region. `order: price` sorts them by today's price instead. Adding a candidate never replaces a
+living node; removing the one that a node was made from does.
 
-Secrets are secure values of the stack
-(`pulumi config set --secret --path 'gpuplane:credentials.main.apiKey'`), or for accounts an environment variable or a
-Kubernetes secret. They appear in no output, log or error.
+A secret is a secure value of the stack, or for an account an environment variable or a Kubernetes secret:
+
+```
+pulumi config set --secret --path 'gpuplane:credentials.main.apiKey'
+```
+
+Secrets appear in no output, log or error.
 """
 
 
