@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpu_clouds.errors import CapacityError, GpuCloudError
+from gpu_clouds.errors import CapacityError, GpuCloudError, PriceCapExceededError
 from gpu_clouds.models import Candidate, Instance
 
 SHOWN_ATTEMPTS = 8
@@ -63,7 +63,7 @@ class ProvisioningError(GpuCloudError):
 
     @property
     def kind(self) -> str:
-        """Kind of the error that decided it: `capacity`, `price_cap`, `deadline`, …"""
+        """Kind of the error that decided it: `capacity`, `price_cap`, `deadline` and so on."""
         return self.cause.kind
 
 
@@ -95,10 +95,48 @@ def is_request_fault(attempts: Sequence[Attempt]) -> bool:
 
     That is so where every candidate of a cloud was answered with HTTP 400 and none of them spoke of capacity.
     """
+    return bool(_faulty_clouds(attempts))
+
+
+def verdict(attempts: Sequence[Attempt], cap: float | None) -> tuple[str, GpuCloudError]:
+    """What all the failures together mean.
+
+    Args:
+        attempts: At least one.
+        cap: The request's `max_hourly_usd`.
+
+    Returns:
+        The head line without the node's name, and the error that decides it.
+    """
+    faulty = _faulty_clouds(attempts)
+    if faulty:
+        cloud, error = next(iter(faulty.items()))
+        return (
+            f"every candidate of {cloud} is answered with HTTP 400: a bad request or a broken backend, "
+            f"not a drought; "
+            f"check image, ports and disk: {one_line(error.message)}",
+            error,
+        )
+    sold_out = [a.error for a in attempts if isinstance(a.error, CapacityError)]
+    if sold_out:
+        return (
+            "no candidate has a free machine now; add candidates, or set waitForCapacityMin to wait for one",
+            sold_out[-1],
+        )
+    too_dear = [a.error for a in attempts if isinstance(a.error, PriceCapExceededError)]
+    if too_dear and cap is not None:
+        return f"no candidate costs at most {cap:.2f} USD/h; raise maxHourlyUsd or add candidates", too_dear[
+            -1
+        ]
+    return "no candidate gave a node that got ready; the reasons follow", attempts[-1].error
+
+
+def _faulty_clouds(attempts: Sequence[Attempt]) -> dict[str, GpuCloudError]:
     by_cloud: dict[str, list[GpuCloudError]] = {}
     for attempt in attempts:
         by_cloud.setdefault(attempt.candidate.cloud, []).append(attempt.error)
-    return any(
-        all(error.status == 400 and not isinstance(error, CapacityError) for error in errors)
-        for errors in by_cloud.values()
-    )
+    return {
+        cloud: errors[-1]
+        for cloud, errors in by_cloud.items()
+        if all(error.status == 400 and not isinstance(error, CapacityError) for error in errors)
+    }

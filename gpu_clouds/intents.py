@@ -1,8 +1,8 @@
 """Write-ahead intents: a launch is on disk before it is sent, so that a killed run is not forgotten.
 
-One append-only file for each process below `<root>/<stackId>`. Lines `open` are synced before the launch call, by
-group commit: a thousand launches at once share a few syncs. Lines `close` are written but not synced; losing one
-only means a wait that was not needed. A process holds a lock on its file while it lives.
+One append-only file for each process below `<root>/<stackId>`. Lines `open` are synced before the launch
+call, by group commit: a thousand launches at once share a few syncs. Lines `close` are written but not
+synced; losing one only means a wait that was not needed. A process holds a lock on its file while it lives.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ class IntentLog:
                 self._broken = error
 
     def youngest_open(self, marker_prefix: str) -> float | None:
-        """Age of the youngest open intent of these markers, of this process or any other; None if there is none.
+        """Age of the youngest open intent of these markers, of any process; None if there is none.
 
-        The age of another process's intent counts from the last sign of life in its file: a launch may have been
-        queued behind others and sent later than its intent was written.
+        The age of another process's intent counts from the last sign of life in its file: a launch may have
+        been queued behind others and sent later than its intent was written.
 
         Args:
             marker_prefix: Start of the markers that count.
@@ -219,7 +219,8 @@ class IntentLog:
 
     def _cannot_write(self, error: OSError) -> ValidationError:
         return ValidationError(
-            f"cannot write launch intents in {self.folder} ({error.strerror}); nothing is launched without them: "
+            f"cannot write launch intents in {self.folder} ({error.strerror}); nothing is launched "
+            f"without them: "
             "make the folder writable or set GPUPLANE_STATE_DIR"
         )
 

@@ -21,7 +21,8 @@ class Readiness:
     """What to ask a node before it counts as ready.
 
     Attributes:
-        kind: `none`: the cloud's word is enough; `http`: any 2xx answer; `tcp`: the port accepts a connection.
+        kind: `none`: the cloud's word is enough; `http`: any 2xx answer; `tcp`: the port accepts a
+            connection.
         port: Port inside the node; its way in is looked up in the node's endpoints.
         path: Path of the HTTP request.
         headers: Headers of the HTTP request. They may hold a key, so they are in no repr and no message.

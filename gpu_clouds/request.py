@@ -33,11 +33,12 @@ class NodeRequest:
         keep_on_failure: Leave a node that never got ready, to look at it; it costs money.
         max_hourly_usd: Refuse a node that costs more, USD per hour; None for no cap.
         wait_for_capacity_min: How long to go round again while everything is sold out, minutes.
-        provision_deadline_s: How long a launch may take until ready, seconds; None for the cloud's own figure.
+        provision_deadline_s: How long a launch may take until ready, seconds; None for the cloud's own
+            figure.
         settle_s: How long a request of a killed run may still take effect, seconds.
         adopt_id: Take over this very node of the cloud instead of launching one.
-        first_listing_once: The stack is known to be new (its LeakGuard was made in this same run), so one first
-            listing is enough on a machine that has never seen it.
+        first_listing_once: The stack is known to be new (its LeakGuard was made in this same run), so one
+            first listing is enough on a machine that has never seen it.
     """
 
     owner: str
@@ -59,9 +60,9 @@ class NodeRequest:
     def spec8(self, candidate: Candidate, updatable: frozenset[str]) -> str:
         """Hash of everything whose change means another node, had this candidate won.
 
-        It is a hash for each candidate, not for the list, so that a further fallback never replaces a living node
-        while removing the candidate that won does. The credential set is no part of it: the same account may
-        be renamed.
+        It is a hash for each candidate, not for the list, so that a further fallback never replaces a living
+        node while removing the candidate that won does. The credential set is no part of it: the same
+        account may be renamed.
 
         Args:
             candidate: One of `candidates`.

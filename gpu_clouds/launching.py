@@ -1,0 +1,233 @@
+"""Step 2: one candidate is launched, and an answer that never came is looked up by the marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpu_clouds.cloud import GpuCloud
+from gpu_clouds.errors import (
+    AmbiguousError,
+    CancelledError,
+    CapacityError,
+    CircuitOpenError,
+    ConflictError,
+    GpuCloudError,
+    PermissionRefusedError,
+    PriceCapExceededError,
+    RateLimitedError,
+    TransientError,
+    UnknownCloudError,
+    ValidationError,
+)
+from gpu_clouds.finding import current, matching, sort_out
+from gpu_clouds.models import Candidate, Instance
+from gpu_clouds.operation import Match, Operation, Phase
+
+RECONCILE_AFTER_S = (2.0, 4.0, 6.0, 8.0, 10.0)
+"""Pauses before the five listings that look for an unanswered launch: 30 s in all."""
+_RATE_LIMIT_TRIES = 3
+_RATE_LIMIT_S = 10.0
+_RATE_LIMIT_MAX_S = 120.0
+_UNANSWERED = (AmbiguousError, TransientError, UnknownCloudError)
+
+
+class LookUpFailedError(GpuCloudError):
+    """It can't be told whether a launch took effect; stops the request."""
+
+    @property
+    def kind(self) -> str:
+        """`ambiguous`."""
+        return "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A candidate with what its cloud asks for it now; None where that is not told beforehand."""
+
+    candidate: Candidate
+    hourly_usd: float | None
+
+
+def tries_next(error: GpuCloudError) -> bool:
+    """Whether another candidate may still work after this error; otherwise the whole request stops."""
+    if isinstance(error, PriceCapExceededError):
+        return True
+    if isinstance(error, ValidationError):
+        # RunPod answers 400 for what one place can't do; its docs say to go on to the next.
+        return error.status == 400
+    return isinstance(
+        error,
+        (
+            CapacityError,
+            PermissionRefusedError,
+            ConflictError,
+            CircuitOpenError,
+            RateLimitedError,
+            *_UNANSWERED,
+        ),
+    )
+
+
+def in_order(op: Operation) -> list[Priced]:
+    """The candidates in the order in which they are tried, with live prices where the request needs them."""
+    request = op.request
+    if request.order == "listed" and request.max_hourly_usd is None:
+        return [Priced(c, None) for c in request.candidates]
+    prices: dict[Candidate, float | None] = {}
+    for cloud in op.accounts():
+        if cloud.capabilities.price_before_create:
+            wanted = [c for c in request.candidates if c.credentials == cloud.credentials]
+            try:
+                prices.update({o.candidate: o.hourly_usd for o in op.run.offers(cloud, wanted)})
+            except CancelledError:
+                raise
+            except GpuCloudError as error:
+                # The cap is checked against the real price too, and an order is only a wish.
+                op.note(f"{cloud.name} tells no prices now ({error.kind}): its candidates come last")
+    priced = [Priced(c, prices.get(c)) for c in request.candidates]
+    if request.order == "price":
+        priced.sort(key=lambda p: float("inf") if p.hourly_usd is None else p.hourly_usd)
+    return priced
+
+
+def check_cap(op: Operation, candidate: Candidate, hourly_usd: float | None) -> None:
+    """Refuses a price above the request's cap.
+
+    Raises:
+        PriceCapExceededError: It is above.
+    """
+    cap = op.request.max_hourly_usd
+    # A tenth of a cent of room: prices are sums of rounded numbers.
+    if cap is not None and hourly_usd is not None and hourly_usd > cap + 0.001:
+        raise PriceCapExceededError(
+            f"costs {hourly_usd:.3f} USD/h, above maxHourlyUsd {cap:.3f}", cloud=candidate.cloud
+        )
+
+
+def launch(op: Operation, candidate: Candidate) -> Match:
+    """Launches one candidate; at most twice, if the first launch stays without an answer.
+
+    Returns:
+        The node, not ready yet.
+
+    Raises:
+        GpuCloudError: It was refused, or stayed unanswered; `tries_next` says whether to go on.
+        CancelledError: Cancelled; a node that appeared meanwhile is among the listed ones.
+    """
+    cloud = op.cloud_of(candidate)
+    rate_limited = unanswered = 0
+    while True:
+        op.check_cancel()
+        try:
+            instance = _send(op, cloud, candidate)
+            return Match(cloud, candidate, instance)
+        except RateLimitedError as error:
+            rate_limited += 1
+            if rate_limited >= _RATE_LIMIT_TRIES:
+                raise
+            wait = _RATE_LIMIT_S if error.retry_after_s is None else error.retry_after_s
+            op.clock.sleep(min(_RATE_LIMIT_MAX_S, wait), op.cancel)
+        except _UNANSWERED as error:
+            op.say(
+                Phase.PROVISIONING, f"no clear answer from {cloud.name} ({error.kind}): looking for the node"
+            )
+            found = _reconcile(op, cloud, error)
+            if found is not None:
+                return found
+            unanswered += 1
+            if unanswered >= 2:
+                raise
+
+
+def settle(op: Operation, keep: Match | None) -> tuple[Match | None, tuple[Match, ...]]:
+    """Waits until no unanswered launch of this operation can take effect any more, then looks once more.
+
+    Args:
+        op: The operation.
+        keep: The node that stays whatever appears; None to take what appears.
+
+    Returns:
+        The node that stays, and those that are too many or failed.
+
+    Raises:
+        GpuCloudError: The listing failed.
+        CancelledError: Cancelled.
+    """
+    if not op.unanswered:
+        return keep, ()
+    wait = max(sent for _, sent in op.unanswered) + op.request.settle_s - op.clock.monotonic()
+    if wait > 0:
+        op.say(Phase.PROVISIONING, f"an unanswered launch may still take effect: waiting {wait:.0f} s")
+        op.clock.sleep(wait, op.cancel)
+    found = sort_out(current(op), keep.instance.id if keep else "")
+    for intent, _ in op.unanswered:
+        op.intents.close(intent)
+    op.unanswered.clear()
+    if keep is None:
+        return found.keep, found.surplus + found.failed
+    everything = (found.keep, *found.surplus, *found.failed)
+    return keep, tuple(m for m in everything if m is not None and m.key != keep.key)
+
+
+def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
+    """One launch call between its intent and the closing of it."""
+    spec = op.request.spec(candidate, cloud.capabilities.updatable)
+    intent = op.intents.open(spec.name, cloud.name)
+    try:
+        op.may_send()
+    except BaseException:
+        op.intents.close(intent)
+        raise
+    try:
+        instance = cloud.create(spec)
+    except (CancelledError, *_UNANSWERED):
+        op.unanswered.append((intent, op.clock.monotonic()))
+        raise
+    except GpuCloudError:
+        op.intents.close(intent)
+        raise
+    except Exception as error:
+        # A fault in a client must not lose a node: it counts as a launch without an answer.
+        op.unanswered.append((intent, op.clock.monotonic()))
+        raise AmbiguousError(
+            f"the client of {cloud.name} failed after sending ({type(error).__name__})", cloud=cloud.name
+        ) from error
+    op.intents.close(intent)
+    return instance
+
+
+def _reconcile(op: Operation, cloud: GpuCloud, error: GpuCloudError) -> Match | None:
+    """Lists five times in 30 s.
+
+    Raises:
+        GpuCloudError: No listing worked, and the launch may have been: going on could make a second node.
+    """
+    feed = op.run.feed(cloud, op.stack)
+    looked = False
+    for pause in RECONCILE_AFTER_S:
+        op.clock.sleep(pause, op.cancel)
+        try:
+            instances = feed.fresh(op.cancel).by_node.get(op.node_prefix, [])
+        except CancelledError:
+            raise
+        except GpuCloudError:
+            continue
+        looked = True
+        matches = matching(op, cloud.credentials, instances, op.dead)
+        found = sort_out(matches)
+        keep = found.keep or (found.failed[0] if found.failed else None)
+        if keep is not None:
+            if len(matches) == len(op.unanswered) == 1:
+                intent, _ = op.unanswered.pop()
+                op.intents.close(intent)
+            # Otherwise another one may still appear: `settle` ends it.
+            return keep
+    if not looked and not isinstance(error, TransientError):
+        raise LookUpFailedError(
+            f"a launch got no answer and {cloud.name} can't be listed, so nothing more is launched: run "
+            f"again later "
+            f"({error.message})",
+            cloud=cloud.name,
+            status=error.status,
+        ) from error
+    return None
