@@ -1,0 +1,148 @@
+"""The HTTP server around the emulators, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from emulators.app import Emulators
+from emulators.clock import SettingError, time_scale
+from emulators.folder import Folder
+from emulators.http import Scope
+from emulators.processes import start_time
+
+_log = logging.getLogger("emulators")
+_connections: dict[tuple[str, int], asyncio.Transport] = {}
+
+
+class _Protocol(H11Protocol):
+    """Remembers the connection of each client, so that a fault can cut it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower on purpose
+        super().connection_made(transport)
+        if self.client:
+            _connections[self.client] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.client:
+            _connections.pop(self.client, None)
+        super().connection_lost(exc)
+
+
+def cut(scope: Scope) -> None:
+    """Ends a client's connection at once, without another byte."""
+    transport = _connections.get(tuple(scope["client"]))
+    if transport is not None:
+        transport.abort()
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on 127.0.0.1; on another port where this one is taken."""
+    for wanted in (port, 0):
+        try:
+            return socket.create_server(("127.0.0.1", wanted), backlog=1024)
+        except OSError:
+            if not wanted:
+                raise
+    raise AssertionError("port 0 is never taken")
+
+
+def serve(
+    folder: Folder,
+    settings: dict[str, dict[str, Any]],
+    announce: Callable[[str], None] = print,
+    port: int | None = None,
+) -> None:
+    """Runs the emulators until SIGTERM or SIGINT.
+
+    Args:
+        folder: Where state, log and endpoints.json are.
+        settings: Cloud -> settings to change before the first request.
+        announce: Gets one line once they answer.
+        port: Port to listen on; None: the one of the last run, or any.
+
+    Raises:
+        SettingError: A setting is wrong, or emulators of this folder run already.
+    """
+    scale = time_scale()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.lock_file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SettingError(f"emulators of {folder.path} run already") from None
+        _raise_file_limit()
+        listener = bind(folder.port() if port is None else port)
+        try:
+            asyncio.run(_serve(folder, scale, settings, listener, announce))
+        finally:
+            listener.close()
+            folder.remove_endpoints(os.getpid())
+
+
+async def _serve(
+    folder: Folder,
+    scale: float,
+    settings: dict[str, dict[str, Any]],
+    listener: socket.socket,
+    announce: Callable[[str], None],
+) -> None:
+    pid = os.getpid()
+    endpoints: dict[str, Any] = {"pid": pid, "started": start_time(pid), "time_scale": scale}
+    emulators = Emulators(folder.path, scale=scale, health=endpoints, cut=cut)
+    try:
+        for name, changes in settings.items():
+            if name not in emulators.clouds:
+                raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
+            emulators.clouds[name].change_settings(changes)
+        base = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        endpoints["clouds"] = {name: cloud.endpoints(base) for name, cloud in emulators.clouds.items()}
+        server = uvicorn.Server(
+            uvicorn.Config(
+                emulators,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=75,
+            )
+        )
+        await emulators.start()
+        folder.remember_port(listener.getsockname()[1])
+        # What is loaded by now stays: nothing of it need be looked at again by the collector.
+        gc.freeze()
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        folder.write_endpoints(endpoints)
+        announce(f"emulators of {', '.join(emulators.clouds)} at {base} (time x{scale:g})")
+        await serving
+    finally:
+        await emulators.close()
+        sys.stdout.flush()
+
+
+def _raise_file_limit() -> None:
+    """A thousand pods with a TCP port each are a thousand open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            _log.warning("open files stay limited to %d", soft)
