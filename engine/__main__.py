@@ -3,7 +3,7 @@
 import sys
 
 from engine.errors import EngineError
-from engine.installed import ensure, locate
+from engine.installed import ensure, require
 
 USAGE = "usage: python -m engine ensure | path"
 
@@ -12,8 +12,8 @@ def main(arguments: list[str]) -> int:
     """Runs one command.
 
     Args:
-        arguments: `ensure` makes an engine ready and prints one line that says which and why; `path` prints the
-            folder to put on PATH.
+        arguments: `ensure` makes an engine ready and prints one line that says which and why; `path` prints
+            the folder to put on PATH.
 
     Returns:
         The exit status: 0, 1 when there is no engine, 2 when the command is unknown.
@@ -23,10 +23,7 @@ def main(arguments: list[str]) -> int:
             print(ensure().line)
             return 0
         if arguments == ["path"]:
-            engine = locate()
-            if engine is None:
-                raise EngineError("there is no Pulumi engine on this machine yet: run `make engine`")
-            print(engine.folder)
+            print(require().folder)
             return 0
     except EngineError as error:
         print(f"engine: {error}", file=sys.stderr)

@@ -34,7 +34,9 @@ def check_go() -> None:
     Raises:
         EngineError: with one line that says what is missing.
     """
-    needed = next(line.split()[1] for line in (MODULE / "go.mod").read_text().splitlines() if line.startswith("go "))
+    needed = next(
+        line.split()[1] for line in (MODULE / "go.mod").read_text().splitlines() if line.startswith("go ")
+    )
     if shutil.which("go") is None:
         raise EngineError(f"building needs Go {needed} or newer, and there is no go on PATH")
     # Run in the module's folder: a `go` that is too old either switches to a newer one or fails here.

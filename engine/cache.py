@@ -36,15 +36,17 @@ def digest(words: Iterable[str], files: Iterable[Path] = ()) -> str:
 def _locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, so also when this process is killed
+        fcntl.flock(
+            lock, fcntl.LOCK_EX
+        )  # released when the file is closed, so also when this process is killed
         yield
 
 
 def make_once(root: Path, name: str, fill: Callable[[Path], None]) -> Path:
     """Returns the folder `root/name`, filled by `fill` unless it is there.
 
-    It is filled under a temporary name and then renamed, so a folder of this name is always complete. Two processes
-    that ask at the same time fill it once: the second waits for the first.
+    It is filled under a temporary name and then renamed, so a folder of this name is always complete. Two
+    processes that ask at the same time fill it once: the second waits for the first.
 
     Args:
         root: the cache's folder.

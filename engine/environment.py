@@ -5,8 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.errors import EngineError
-from engine.installed import locate
+from engine.installed import require
 
 #: Of the dev stack, whose only secrets are those of emulators on this machine. Committed on purpose.
 DEV_PASSPHRASE = "dev"
@@ -37,12 +36,12 @@ def environment(
 
     Args:
         project_dir: the folder with Pulumi.yaml.
-        state_dir: holds the backend's state, the engine's home, the intents and the emulators' files; by default
-            `.gpuplane` of the project. Folders that the engine needs are made.
+        state_dir: holds the backend's state, the engine's home, the intents and the emulators' files; by
+            default `.gpuplane` of the project. Folders that the engine needs are made.
         engine_bin: the folder with `pulumi`; looked for when None.
         passphrase: of the stack's secrets.
-        base: the environment to start from. Its PULUMI_ variables are left out, so that a login, a backend or a
-            switch of the person who runs this can't change what the project does.
+        base: the environment to start from. Its PULUMI_ variables are left out, so that a login, a backend
+            or a switch of the person who runs this can't change what the project does.
         extra: laid over the result.
 
     Raises:
@@ -50,12 +49,10 @@ def environment(
     """
     project_dir = project_dir.resolve()
     state_dir = (state_dir or project_dir / ".gpuplane").resolve()
-    if engine_bin is None:
-        engine = locate()
-        if engine is None:
-            raise EngineError("there is no Pulumi engine on this machine yet: run `make engine`")
-        engine_bin = engine.folder
-    result = {key: value for key, value in base.items() if not key.startswith("PULUMI_") and key not in _DROPPED}
+    engine_bin = engine_bin or require().folder
+    result = {
+        key: value for key, value in base.items() if not key.startswith("PULUMI_") and key not in _DROPPED
+    }
     python_bin = _python_bin(project_dir)
     result.update(QUIET)
     result.update(

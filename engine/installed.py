@@ -66,12 +66,24 @@ def locate(
     ways, root = ways or usual_ways(), root or cache_root()
     found = ways.find()
     if found.folder is not None:
-        return Engine(found.folder, found.version, "found on PATH", f"{versions.accepted_range()}", machine.tested)
+        return Engine(found.folder, found.version, "found on PATH", versions.accepted_range(), machine.tested)
     downloaded = root / _official_name(machine)
     if downloaded.is_dir():
         return _official(downloaded, found.reason, machine)
     built = root / _built_name(machine)
     return _built(built, found.reason, machine) if built.is_dir() else None
+
+
+def require(ways: Ways | None = None, root: Path | None = None, machine: Machine | None = None) -> Engine:
+    """As `locate`, for callers that can do nothing without an engine.
+
+    Raises:
+        EngineError: there is none yet; the message names the command that gets one.
+    """
+    engine = locate(ways, root, machine)
+    if engine is None:
+        raise EngineError("there is no Pulumi engine on this machine yet: run `make engine`")
+    return engine
 
 
 def ensure(ways: Ways | None = None, root: Path | None = None, machine: Machine | None = None) -> Engine:
@@ -98,15 +110,18 @@ def ensure(ways: Ways | None = None, root: Path | None = None, machine: Machine 
         reasons.append(str(error))
 
     def build_cli(work: Path) -> None:
-        ways.announce(f"engine: {'; '.join(reasons)}: building Pulumi {versions.BUILT} from its Go module (minutes)")
+        ways.announce(
+            f"engine: {'; '.join(reasons)}: building Pulumi {versions.BUILT} from its Go module (minutes)"
+        )
         ways.build(work)
 
     try:
         cli = make_once(root, _cli_name(machine), build_cli)
         folder = make_once(root, _built_name(machine), lambda work: build.assemble(cli / "pulumi", work))
     except EngineError as error:
+        tried = "; ".join([*reasons, str(error)])
         raise EngineError(
-            f"no Pulumi engine: {'; '.join([*reasons, str(error)])}. Install Pulumi {versions.accepted_range()} or Go."
+            f"no Pulumi engine: {tried}. Install Pulumi {versions.accepted_range()} or Go."
         ) from error
     return _built(folder, "; ".join(reasons), machine)
 

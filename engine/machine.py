@@ -42,6 +42,6 @@ def this_machine(system: str | None = None, processor: str | None = None) -> Mac
     known = _SYSTEMS.get(system), _PROCESSORS.get(processor.lower())
     if known[0] is None or known[1] is None:
         raise EngineError(
-            f"{system} on {processor} is not supported: use Linux (x86-64 is tested; arm64 and macOS are untested)"
+            f"{system} on {processor} is not supported: use Linux on x86-64 (or, untested, arm64 or macOS)"
         )
     return Machine(known[0], known[1])

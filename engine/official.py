@@ -1,7 +1,8 @@
 """Downloads Pulumi's own release archive where it can be reached.
 
-Source: the install script that Pulumi publishes, which fetches `releases/sdk/pulumi-v<version>-<system>-<processor>.tar.gz`
-and, on the release page, `pulumi-<version>-checksums.txt` (lines of `<sha256>  <file name>`).
+Source: the install script that Pulumi publishes, which fetches
+`releases/sdk/pulumi-v<version>-<system>-<processor>.tar.gz`, and the release page, which has
+`pulumi-<version>-checksums.txt` (lines of `<sha256>  <file name>`).
 """
 
 import hashlib

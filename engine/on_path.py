@@ -27,7 +27,9 @@ def find(path: str, ignore: Path) -> Found:
         path: a PATH to search.
         ignore: the cache's folder. A PATH that already has our own engine in front is no find.
     """
-    kept = os.pathsep.join(part for part in path.split(os.pathsep) if part and not _inside(Path(part), ignore))
+    kept = os.pathsep.join(
+        part for part in path.split(os.pathsep) if part and not _inside(Path(part), ignore)
+    )
     program = shutil.which("pulumi", path=kept)
     if program is None:
         return Found(None, "", "no pulumi on PATH")
@@ -38,7 +40,10 @@ def find(path: str, ignore: Path) -> Found:
     if not versions.accepted(version):
         return Found(None, text, f"{program} is {text}, not {versions.accepted_range()}")
     folder = Path(program).resolve().parent
-    if not (folder / "pulumi-language-python").exists() and shutil.which("pulumi-language-python", path=kept) is None:
+    if (
+        not (folder / "pulumi-language-python").exists()
+        and shutil.which("pulumi-language-python", path=kept) is None
+    ):
         return Found(None, text, f"{program} {text} lacks its Python language host")
     return Found(Path(program).parent, text, "")
 

@@ -2,7 +2,7 @@
 
 import re
 
-#: Every version in [OLDEST, BELOW) is accepted when it is found on PATH. BUILT is the one that the tests run on.
+#: Every version in [OLDEST, BELOW) is accepted when it is found on PATH.
 OLDEST = (3, 200, 0)
 BELOW = (4, 0, 0)
 #: The version that is downloaded or built. `engine/go/go.mod` names it too; a test compares them.

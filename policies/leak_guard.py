@@ -17,14 +17,17 @@ GUARD = "pulumi-python:dynamic/gpu:LeakGuard"
 def validate(args: StackValidationArgs, report: Callable[[str, str | None], None]) -> None:
     """Reports each GpuNode that does not depend on a LeakGuard.
 
-    A guard beside the nodes is not enough: only a dependency makes the engine create it before them and delete it after.
+    A guard beside the nodes is not enough: only a dependency makes the engine create it first and delete it
+    last.
 
     Args:
         args: the stack's resources.
         report: takes a message and the URN of the resource at fault.
     """
     for resource in args.resources:
-        if resource.resource_type == NODE and not any(parent.resource_type == GUARD for parent in _needs(resource)):
+        if resource.resource_type == NODE and not any(
+            parent.resource_type == GUARD for parent in _needs(resource)
+        ):
             report(f"GPU node '{resource.name}' does not depend on a LeakGuard", resource.urn)
 
 
@@ -36,9 +39,9 @@ def _needs(resource: PolicyResource) -> list[PolicyResource]:
 leak_guard_wherever_nodes_are = StackValidationPolicy(
     name="leak-guard-wherever-nodes-are",
     display_name="A LeakGuard wherever GPU nodes are",
-    description="Every GpuNode depends on a LeakGuard, so that what a killed run leaves behind is found and ended.",
+    description="Every GpuNode depends on a LeakGuard, which finds and ends what a killed run leaves behind.",
     enforcement_level=EnforcementLevel.MANDATORY,
     severity=Severity.CRITICAL,
-    remediation_steps="Declare nodes through components.GpuCluster, or pass the LeakGuard's id to each GpuNode as guard.",
+    remediation_steps="Declare nodes through components.GpuCluster, or pass the guard's id to each GpuNode.",
     validate=validate,
 )

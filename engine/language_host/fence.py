@@ -1,7 +1,7 @@
 """Ends this process when the one that reads its output is gone, and quietly on ^C.
 
-An engine that is killed tells nobody: each would leave its language host behind for ever (measured: 47 killed engines, 47
-hosts, 2.5 GB). Its end of our standard output closes, though, and poll() says so without writing anything.
+An engine that is killed tells nobody: each would leave its language host behind for ever (measured: 47 killed
+engines, 47 hosts, 2.5 GB). Its end of our standard output closes, though, and poll() says so without writing.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The gRPC service that the engine talks to."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +41,7 @@ class Host(LanguageServer):
         folder = virtualenv.wanted_folder(request.info) or Path(sys.prefix)
         return language_pb2.GetRequiredPackagesResponse(
             packages=[
-                language_pb2.PackageDependency(
+                plugin_pb2.PackageDependency(
                     name=plugin.name, kind="resource", version=plugin.version, server=plugin.server
                 )
                 for plugin in packages.plugins(folder)
@@ -72,7 +72,7 @@ class Host(LanguageServer):
         return program.run_elsewhere(python, request)
 
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
-        """Runs a policy pack (kind `analyzer`, arguments: the engine's address) or another plugin written in Python."""
+        """Runs a policy pack (kind `analyzer`, arguments: the engine's address) or another Python plugin."""
         folder = request.info.program_directory
         entry = str(Path(folder, request.info.entry_point or "."))
         try:
@@ -90,10 +90,10 @@ class Host(LanguageServer):
             if isinstance(piece, int):
                 yield language_pb2.RunPluginResponse(exitcode=piece)
             else:
-                yield language_pb2.RunPluginResponse(**{piece[0]: piece[1]})
+                yield _output(language_pb2.RunPluginResponse, piece)
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
-        """`pulumi install`: makes the virtual environment and installs `requirements.txt` where there is one."""
+        """`pulumi install`: makes the virtual environment, installs `requirements.txt` if there is one."""
         folder = request.info.program_directory or request.directory
         python = sys.executable
         wanted = virtualenv.wanted_folder(request.info)
@@ -106,15 +106,21 @@ class Host(LanguageServer):
             command = [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", str(requirements)]
             yield from self._install(context, command, folder)
         else:
-            yield language_pb2.InstallDependenciesResponse(stdout=b"No requirements.txt: nothing to install.\n")
+            yield language_pb2.InstallDependenciesResponse(
+                stdout=b"No requirements.txt: nothing to install.\n"
+            )
 
     @staticmethod
     def _install(context: Any, command: list[str], folder: str) -> Iterator[Any]:
         for piece in streams.stream(command, folder, None, context.add_callback):
             if not isinstance(piece, int):
-                yield language_pb2.InstallDependenciesResponse(**{piece[0]: piece[1]})
+                yield _output(language_pb2.InstallDependenciesResponse, piece)
             elif piece != 0:
                 context.abort(grpc.StatusCode.UNKNOWN, f"{' '.join(command)} ended with status {piece}")
+
+
+def _output(response: Callable[..., Any], piece: streams.Piece) -> Any:
+    return response(**{piece[0]: piece[1]})
 
 
 def main(arguments: list[str]) -> None:

@@ -28,4 +28,8 @@ def plugins(prefix: Path) -> Iterator[Plugin]:
             continue
         if isinstance(content, dict) and content.get("resource") and content.get("name"):
             version = str(content.get("version") or "")
-            yield Plugin(str(content["name"]), f"v{version.removeprefix('v')}" if version else "", str(content.get("server") or ""))
+            yield Plugin(
+                str(content["name"]),
+                f"v{version.removeprefix('v')}" if version else "",
+                str(content.get("server") or ""),
+            )

@@ -31,7 +31,8 @@ def run_here(request: Any, context: Any) -> Any:
         pulumi.runtime.settings.SETTINGS.root_directory = request.info.root_directory
         execute(program)
 
-    response = LanguageServer(start).Run(request, context)
+    server: Any = LanguageServer(start)  # the SDK gives its methods no types
+    response = server.Run(request, context)
     if response.error:
         # The SDK's server has told the engine already. Bailing out says: failed, nothing more to print.
         return language_pb2.RunResponse(bail=True)
@@ -45,8 +46,8 @@ def execute(program: str) -> None:
         program: its path.
 
     Raises:
-        pulumi.RunError: the program failed. Its message is what the user sees: the message of the program's own RunError
-            or `sys.exit`, else the traceback without the frames that are not the program's.
+        pulumi.RunError: the program failed. Its message is what the user sees: that of the program's own
+            RunError or `sys.exit`, else the traceback without the frames that are not the program's.
     """
     try:
         runpy.run_path(program, run_name="__main__")
@@ -58,7 +59,9 @@ def execute(program: str) -> None:
         status = f"The program exited with status {error.code}"
         raise pulumi.RunError(error.code if isinstance(error.code, str) else status) from None
     except BaseException as error:
-        raise pulumi.RunError(f"Program failed with an unhandled exception:\n{_own_traceback(error)}") from None
+        raise pulumi.RunError(
+            f"Program failed with an unhandled exception:\n{_own_traceback(error)}"
+        ) from None
 
 
 def _own_traceback(error: BaseException) -> str:
@@ -70,7 +73,7 @@ def _own_traceback(error: BaseException) -> str:
 
 
 def run_elsewhere(python: str, request: Any) -> Any:
-    """Runs the program in another Python: the request goes in on its input, the response comes out on a pipe."""
+    """Runs the program in another Python: the request goes in on its input, the response out on a pipe."""
     read_end, write_end = os.pipe()
     child = subprocess.Popen(
         [python, "-u", START, "program", str(write_end)],
@@ -98,4 +101,3 @@ def main(arguments: list[str]) -> None:
     response = run_here(request, None)
     with os.fdopen(int(arguments[0]), "wb") as answer:
         answer.write(response.SerializeToString())
-

@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> None:
     try:
         entry = importlib.import_module(f"{here.name}.{ENTRIES[arguments[0]]}")
     except ModuleNotFoundError as error:
-        sys.exit(f"{sys.executable} cannot run Pulumi programs: {error}. Install the project's requirements into it.")
+        sys.exit(f"{sys.executable} cannot run Pulumi programs: {error}. Install the project's requirements.")
     finally:
         sys.path.remove(str(here.parent))
     gc.freeze()

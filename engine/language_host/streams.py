@@ -4,7 +4,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,15 +57,11 @@ def python_module(python: str, module: str, *arguments: str) -> list[str]:
     return [python, "-u", START, "module", module, *arguments]
 
 
-def _pump(name: str, source: IO[bytes] | None, pieces: "queue.Queue[Piece | None]") -> None:
-    descriptor = source.fileno() if source else -1
-    try:
-        while data := os.read(descriptor, 65536):
+def _pump(name: str, source: IO[bytes], pieces: "queue.Queue[Piece | None]") -> None:
+    with source:
+        while data := os.read(source.fileno(), 65536):
             pieces.put((name, data))
-    except OSError as error:
-        print(f"reading {name}: {error}", file=sys.stderr)
-    finally:
-        pieces.put(None)
+    pieces.put(None)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

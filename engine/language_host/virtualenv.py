@@ -7,7 +7,7 @@ from typing import Any
 
 
 class NoSuchEnvironment(Exception):
-    """The virtual environment that Pulumi.yaml names isn't there. The message is one line, meant for a person."""
+    """The virtual environment that the project file names isn't there. One line, meant for a person."""
 
 
 def wanted_folder(info: Any) -> Path | None:

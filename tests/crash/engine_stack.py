@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from engine import environment, locate
+from engine.environment import environment
+from engine.installed import locate
 from tests.crash import processes
 from tests.crash.host_process import HOST_FOLDER, ROOT
 

@@ -1,0 +1,66 @@
+"""The policy "a LeakGuard wherever GPU nodes are", called directly."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi_policy import StackValidationArgs
+
+from policies.leak_guard import GUARD, NODE, leak_guard_wherever_nodes_are, validate
+
+
+def resource(name: str, kind: str, depends: tuple[Any, ...] = (), by_property: tuple[Any, ...] = ()) -> Any:
+    return SimpleNamespace(
+        name=name,
+        urn=f"urn:{name}",
+        resource_type=kind,
+        dependencies=list(depends),
+        property_dependencies={"guard": list(by_property)},
+    )
+
+
+def reported(*resources: Any) -> list[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+
+    def report(message: str, urn: str | None = None) -> None:
+        found.append((message, urn))
+
+    validate(StackValidationArgs(list(resources)), report)
+    return found
+
+
+guard = resource("guard", GUARD)
+
+
+def test_a_node_by_itself_is_named():
+    ((message, urn),) = reported(resource("chat-0", NODE))
+    assert "chat-0" in message and urn == "urn:chat-0"
+
+
+def test_a_guard_beside_a_node_is_not_enough():
+    assert [urn for _, urn in reported(guard, resource("chat-0", NODE))] == ["urn:chat-0"]
+
+
+@pytest.mark.parametrize("by", ["depends", "by_property"])
+def test_either_kind_of_dependency_will_do(by):
+    assert reported(guard, resource("chat-0", NODE, **{by: (guard,)})) == []
+
+
+@given(st.lists(st.sampled_from(["bare", "guarded", "other"]), max_size=8))
+def test_exactly_the_bare_nodes_are_reported(kinds):
+    made = {
+        "bare": lambda name: resource(name, NODE, depends=(resource("x", "other:x:X"),)),
+        "guarded": lambda name: resource(name, NODE, by_property=(guard,)),
+        "other": lambda name: resource(name, "other:x:X"),
+    }
+    resources = [made[kind](f"{kind}-{index}") for index, kind in enumerate(kinds)]
+    assert [urn for _, urn in reported(*resources)] == [
+        item.urn for item in resources if item.name.startswith("bare")
+    ]
+
+
+def test_it_says_how_bad_and_what_to_do():
+    assert leak_guard_wherever_nodes_are.severity is not None
+    assert leak_guard_wherever_nodes_are.remediation_steps
