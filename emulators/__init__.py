@@ -1,1 +1,1 @@
-"""Local stand-ins of the GPU clouds' HTTP APIs, with faults and a scaled clock. Shares no code with gpu_clouds."""
+"""Local stand-ins of the GPU clouds, with faults and a scaled clock. Shares no code with gpu_clouds."""

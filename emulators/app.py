@@ -90,7 +90,7 @@ class Emulators:
             cloud.settle()
             answer = await cloud.handle(request)
             status = answer.status
-            await send_answer(answer, send, head_only=request.method == "HEAD")
+            await send_answer(answer, send, receive, head_only=request.method == "HEAD")
         except CutConnection:
             self._cut(scope)
         except Exception:

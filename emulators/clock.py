@@ -20,7 +20,8 @@ def time_scale(environment: Mapping[str, str] | None = None) -> float:
     """Emulated seconds per real second, from the environment.
 
     Raises:
-        SettingError: The value is no number above 0, or differs from 1 while `GPUPLANE_EMULATED` is not `1`: only
+        SettingError: The value is no number above 0, or differs from 1 while `GPUPLANE_EMULATED` is not `1`:
+        only
             tests and the dev stack may bend time, and they say so.
     """
     environment = os.environ if environment is None else environment
@@ -33,7 +34,7 @@ def time_scale(environment: Mapping[str, str] | None = None) -> float:
         raise SettingError(f"{TIME_SCALE}={text}: give a number above 0, such as 20")
     if scale != 1.0 and environment.get(EMULATED) != "1":
         raise SettingError(
-            f"{TIME_SCALE}={text} is for tests and the dev stack only; set {EMULATED}=1 as well to say that this is one"
+            f"{TIME_SCALE}={text} is for tests and the dev stack only; set {EMULATED}=1 to say so"
         )
     return scale
 
@@ -44,8 +45,8 @@ class EmulatedClock:
     Args:
         scale: Emulated seconds per real second; 0 stands still, for tests that move time by `advance` alone.
         start: Emulated time at `real_start`; None: the real time.
-        real_start: Real time, seconds since the epoch, at which emulated time was `start`; None: now. Kept over a
-            restart, so that the time during which the emulator was down counts.
+        real_start: Real time, seconds since the epoch, at which emulated time was `start`; None: now. Kept
+            over a restart, so that the time during which the emulator was down counts.
         real_time: Where real time comes from.
     """
 

@@ -37,7 +37,8 @@ def start(folder: Folder, arguments: list[str], wait_s: float = 20.0) -> dict[st
         if running is not None:
             if running.get("time_scale") != scale:
                 raise SettingError(
-                    f"the emulators run with {TIME_SCALE}={running.get('time_scale')}, not {scale:g}; stop them first"
+                    f"the emulators run with {TIME_SCALE}={running.get('time_scale')}, not {scale:g};"
+                    " stop them first"
                 )
             return running
         with folder.log_file.open("ab") as log:

@@ -1,6 +1,6 @@
 """Faults that somebody asked for: counted or lasting, for some requests only.
 
-A fault is data: `{"kind": "create_then_500", "count": 1, "path": "/v2/pods", "name": "gp-*"}`. What a kind does is the
+A fault is data: `{"kind": "create_then_500", "count": 1, "name": "gp-*"}`. What a kind does is the
 cloud's business; which requests it hits is decided here.
 """
 

@@ -1,7 +1,8 @@
-"""The little HTTP that the emulators need on top of ASGI: a request, an answer, a stream, a cut connection."""
+"""The little HTTP that the emulators need on top of ASGI: request, answer, stream, cut connection."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -122,8 +123,10 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
     )
 
 
-async def send_answer(answer: Answer, send: Send, *, head_only: bool = False) -> None:
-    """Sends an answer; for HEAD its headers only."""
+async def send_answer(
+    answer: Answer, send: Send, receive: Receive | None = None, *, head_only: bool = False
+) -> None:
+    """Sends an answer; for HEAD its headers only. A stream ends when `receive` says its client has gone."""
     body = b"" if isinstance(answer, Stream) else answer.body
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
     if isinstance(answer, Stream) or answer.status not in (204, 304):
@@ -134,6 +137,19 @@ async def send_answer(answer: Answer, send: Send, *, head_only: bool = False) ->
     if head_only or isinstance(answer, Response):
         await send({"type": "http.response.body", "body": b"" if head_only else body})
         return
-    async for chunk in answer.chunks:
+    sending = asyncio.ensure_future(_send_chunks(answer.chunks, send))
+    leaving = asyncio.ensure_future(receive()) if receive else None
+    try:
+        await asyncio.wait([task for task in (sending, leaving) if task], return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+    finally:
+        for task in (sending, leaving):
+            if task is not None and not task.done():
+                task.cancel()
+
+
+async def _send_chunks(chunks: AsyncIterator[bytes], send: Send) -> None:
+    async for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -1,7 +1,7 @@
-"""A tiny language model: chains of words learnt from one page of text. It has the shape of a model, not its wits.
+"""A tiny language model: chains of words learnt from one page. The shape of a model, not its wits.
 
-Its one useful property: the next word depends on the seed, the prompt and the answer so far, and on nothing else. So an
-answer that was cut can be continued elsewhere, word for word.
+Its one useful property: the next word depends on the seed, the prompt and the answer so far, and on nothing
+else. So an answer that was cut can be continued elsewhere, word for word.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Markov:
             prompt: Everything before the answer, as one text.
             so_far: The tokens of the answer up to here.
             seed: Same seed, same answer.
-            temperature: 0: only successors of the last two words where there are any. Higher: now and then of one.
+            temperature: 0: only successors of the last two words where there are any. Higher: now and then of
+                one.
         """
         draw = _draw(prompt, len(so_far), so_far[-1].strip() if so_far else "", seed)
         if not so_far:

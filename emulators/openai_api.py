@@ -123,9 +123,9 @@ class ModelServer:
         }
         if job.stream:
             return Stream(_events(job, head), headers={"cache-control": "no-cache"})
-        text, count, reason = "", 0, "stop"
-        for piece, count, reason in _pieces(job):
-            text += piece
+        pieces = list(_pieces(job))
+        text = "".join(piece for piece, _, _ in pieces)
+        _, count, reason = pieces[-1]
         choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None, "stop_reason": None}
         if job.chat:
             choice["message"] = {"role": "assistant", "content": text}
@@ -151,13 +151,15 @@ def _job(body: dict[str, Any], model: str, *, chat: bool) -> _Job:
     if chat:
         prompt, so_far = _chat_prompt(body)
     else:
-        prompt = body.get("prompt")
-        if not isinstance(prompt, str):
+        given = body.get("prompt")
+        if not isinstance(given, str):
             raise _BadRequest("prompt must be a string", param="prompt")
+        prompt = given
     prompt_tokens = len(tokenize(prompt)) + len(so_far)
     if prompt_tokens >= _CONTEXT:
         raise _BadRequest(
-            f"This model's maximum context length is {_CONTEXT} tokens. However, you requested {prompt_tokens} tokens."
+            f"This model's maximum context length is {_CONTEXT} tokens."
+            f" However, you requested {prompt_tokens} tokens."
         )
     limit = _number(body, "max_completion_tokens", _number(body, "max_tokens", _DEFAULT_TOKENS, 1), 1)
     stop = body.get("stop") or []
@@ -291,7 +293,8 @@ async def _events(job: _Job, head: dict[str, Any]) -> AsyncIterator[bytes]:
     count, reason = 0, "stop"
     if job.chat:
         yield event(choice("", None, "assistant"), so_far(0))
-    for piece, count, reason in _pieces(job):
+    for piece, given, ended in _pieces(job):
+        count, reason = given, ended
         if piece:
             yield event(choice(piece, None), so_far(count))
     yield event(choice(None, reason), so_far(count))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def start_time(pid: int) -> str:
-    """When the process started, in a form that is only good for comparing; empty if there is no such process."""
+    """When the process started, in a form good for comparing only; empty if there is no such process."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:

@@ -1,7 +1,7 @@
 """Checks request bodies against small schemas and words the complaints as RunPod's validator does.
 
-Hand-written on purpose: the emulators are themselves tested against the clouds' published descriptions, so they must not be
-built from them.
+Hand-written on purpose: the emulators are themselves tested against the clouds' published descriptions, so
+they must not be built from them.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ async def _serve(
             if name not in emulators.clouds:
                 raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
             emulators.clouds[name].change_settings(changes)
-        base = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         endpoints["clouds"] = {name: cloud.endpoints(base) for name, cloud in emulators.clouds.items()}
         server = uvicorn.Server(
             uvicorn.Config(

@@ -1,7 +1,7 @@
 """What survives a restart: JSON documents in one SQLite file.
 
-Every write is one small transaction. With the write-ahead log and `synchronous=OFF` a write has reached the kernel when
-the call returns: it survives `kill -9` of the emulator (not a power cut, which no test makes).
+Every write is one small transaction. With the write-ahead log and `synchronous=OFF` a write has reached the
+kernel when the call returns: it survives `kill -9` of the emulator (not a power cut, which no test makes).
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from emulators.schema import Shape, array, boolean, integer, one_of, text, text_map
+from emulators.schema import Check, Shape, array, boolean, integer, one_of, text, text_map
 
 _CUDA = r"^\d+\.\d+$"
-_CONTAINER = {
+_CONTAINER: dict[str, Check] = {
     "image": text(),
     "args": text(),
     "disk": integer(1),
@@ -83,7 +83,7 @@ CREATE_VOLUME = Shape(
 
 UPDATE_VOLUME = Shape({"name": text(least=1), "size": integer(10, 4096)}, least=1)
 
-_TEMPLATE = {
+_TEMPLATE: dict[str, Check] = {
     **_CONTAINER,
     "name": text(least=1),
     "allowedCudaVersions": array(text(pattern=_CUDA)),

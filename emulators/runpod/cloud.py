@@ -8,9 +8,9 @@ from typing import Any
 from emulators.clock import SettingError
 from emulators.cloud import Frame
 from emulators.faults import Fault
-from emulators.http import Answer, CutConnection, Request, Response
+from emulators.http import Answer, CutConnection, Request
 from emulators.ratelimit import RateLimiter
-from emulators.runpod import catalog_api, pods_api
+from emulators.runpod import billing_api, catalog_api, logs_api, objects_api, pods_api
 from emulators.runpod.call import Call, Routes
 from emulators.runpod.fleet import Fleet
 from emulators.runpod.node import Nodes
@@ -59,24 +59,6 @@ FAULT_KINDS = frozenset(
 )
 """Every fault that can be set; docs/emulators.md says what each does."""
 
-ROUTES = Routes(
-    {
-        "GET /v2/pods": pods_api.list_pods,
-        "POST /v2/pods": pods_api.create_pod,
-        "GET /v2/pods/{id}": pods_api.get_pod,
-        "PATCH /v2/pods/{id}": pods_api.update_pod,
-        "DELETE /v2/pods/{id}": pods_api.delete_pod,
-        "POST /v2/pods/{id}/action": pods_api.act,
-        "GET /v2/catalog/gpus": catalog_api.list_gpus,
-        "GET /v2/catalog/gpus/{id}": catalog_api.get_gpu,
-        "GET /v2/catalog/cpus": catalog_api.list_cpus,
-        "GET /v2/catalog/cpus/{id}": catalog_api.get_cpu,
-        "GET /v2/catalog/datacenters": catalog_api.list_data_centers,
-        "GET /v2/catalog/datacenters/{id}": catalog_api.get_data_center,
-        "GET /v2/catalog/templates": catalog_api.list_templates,
-    }
-)
-
 
 class RunPod:
     """An emulated RunPod.
@@ -94,12 +76,13 @@ class RunPod:
         self._config = Store(frame.database, f"{self.name}-settings")
         saved = self._config.read("settings", "all")
         self._settings = Settings().merged(saved if isinstance(saved, dict) else {})
+        self._routes = _routes(frame)
         self._limiters: dict[str, RateLimiter] = {}
         self._ports = TcpPorts(self._settings.tcp_listeners)
         self.fleet = Fleet(self._store, frame.clock.now, lambda: self._settings, self._ports, frame.wake)
         self._nodes = Nodes(self.fleet, frame, lambda: self._settings)
 
-    # -- requests ----------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
     async def handle(self, request: Request) -> Answer:
         """Answers one request to the API or to a pod."""
@@ -133,7 +116,7 @@ class RunPod:
         self._limit(account, headers)
         if account.auth == "readonly" and request.method not in ("GET", "HEAD"):
             raise Refusal(403, "access denied")
-        request.route, object_id, handler = ROUTES.find(request.method, request.path.rstrip("/"))
+        request.route, object_id, handler = self._routes.find(request.method, request.path.rstrip("/"))
         if early := await self._fail_before(request):
             return early
         call = Call(
@@ -229,7 +212,7 @@ class RunPod:
         if self._fault("cut_after", request, name):
             raise CutConnection
 
-    # -- what the frame asks -----------------------------------------------------------------------------------------
+    # -- what the frame asks -----------------------------------------------------------------------
 
     def settle(self) -> None:
         """Does what is due by now."""
@@ -380,3 +363,41 @@ def _summary(pod: Pod) -> dict[str, Any]:
         "created_at": pod.created_at,
         "boots": pod.boots,
     }
+
+
+def _routes(frame: Frame) -> Routes:
+    return Routes(
+        {
+            "GET /v2/pods": pods_api.list_pods,
+            "POST /v2/pods": pods_api.create_pod,
+            "GET /v2/pods/{id}": pods_api.get_pod,
+            "PATCH /v2/pods/{id}": pods_api.update_pod,
+            "DELETE /v2/pods/{id}": pods_api.delete_pod,
+            "POST /v2/pods/{id}/action": pods_api.act,
+            "GET /v2/pods/{id}/logs": logs_api.handler(frame),
+            "GET /v2/catalog/gpus": catalog_api.list_gpus,
+            "GET /v2/catalog/gpus/{id}": catalog_api.get_gpu,
+            "GET /v2/catalog/cpus": catalog_api.list_cpus,
+            "GET /v2/catalog/cpus/{id}": catalog_api.get_cpu,
+            "GET /v2/catalog/datacenters": catalog_api.list_data_centers,
+            "GET /v2/catalog/datacenters/{id}": catalog_api.get_data_center,
+            "GET /v2/catalog/templates": catalog_api.list_templates,
+            "GET /v2/account/ssh-keys": objects_api.get_ssh_keys,
+            "PUT /v2/account/ssh-keys": objects_api.put_ssh_keys,
+            "GET /v2/network-volumes": objects_api.list_volumes,
+            "POST /v2/network-volumes": objects_api.create_volume,
+            "GET /v2/network-volumes/{id}": objects_api.get_volume,
+            "PATCH /v2/network-volumes/{id}": objects_api.update_volume,
+            "DELETE /v2/network-volumes/{id}": objects_api.delete_volume,
+            "GET /v2/templates": objects_api.list_templates,
+            "POST /v2/templates": objects_api.create_template,
+            "GET /v2/templates/{id}": objects_api.get_template,
+            "PATCH /v2/templates/{id}": objects_api.update_template,
+            "DELETE /v2/templates/{id}": objects_api.delete_template,
+            "GET /v2/registries": objects_api.list_registries,
+            "POST /v2/registries": objects_api.create_registry,
+            "GET /v2/registries/{id}": objects_api.get_registry,
+            "DELETE /v2/registries/{id}": objects_api.delete_registry,
+            "GET /v2/billing/pods": billing_api.list_pod_billing,
+        }
+    )

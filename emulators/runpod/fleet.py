@@ -20,7 +20,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 class Ports(Protocol):
     """Where the public TCP ports of pods come from."""
 
-    host: str
+    @property
+    def host(self) -> str:
+        """The address at which the ports are."""
 
     def open(self, pod_id: str, private: int) -> int:
         """Opens a port and returns its public number."""
@@ -63,7 +65,12 @@ class Fleet:
         self._spent: dict[str, float] = {}
         self._load()
 
-    # -- reading ---------------------------------------------------------------------------------------------------
+    @property
+    def serial(self) -> int:
+        """How many ids were given."""
+        return self._serial
+
+    # -- reading -----------------------------------------------------------------------------------
 
     def get(self, account: str, pod_id: str) -> Pod | None:
         """A pod of this account."""
@@ -113,7 +120,7 @@ class Fleet:
         """Short records of pods that have ended."""
         return [row for _, row in self._store.read_all("ended") if isinstance(row, dict)]
 
-    # -- what users do -----------------------------------------------------------------------------------------------
+    # -- what users do -----------------------------------------------------------------------------
 
     def new_id(self, length: int = 14) -> str:
         """An id that was never given before, the same in each run with the same seed."""
@@ -172,11 +179,13 @@ class Fleet:
             "ended_at": rfc3339(now),
             "ended_s": now,
             "reason": reason,
-            "spent": round(pod.spent, 6),
+            "spent": round(pod.total_spent(now), 6),
+            "charges": pod.charges,
+            "gb": pod.disk_gb,
             "cpu": pod.cpu is not None,
         }
-        self._spent[pod.account] = self._spent.get(pod.account, 0.0) + pod.spent
-        pod.spent = 0.0
+        self._spent[pod.account] = self._spent.get(pod.account, 0.0) + pod.total_spent(now)
+        pod.charges = []
         if lag > 0:
             pod.gone_at = now + lag
             self._later(pod.gone_at, pod, "gone")
@@ -217,7 +226,7 @@ class Fleet:
         self._store.clear()
         self._store.write([("meta", "serial", self._serial)])
 
-    # -- as time passes ----------------------------------------------------------------------------------------------
+    # -- as time passes ----------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Does everything that is due by now."""
@@ -276,7 +285,7 @@ class Fleet:
                 ):
                     self.terminate(pod, reason="balance ran out")
 
-    # -- parts -------------------------------------------------------------------------------------------------------
+    # -- parts -------------------------------------------------------------------------------------
 
     def _boot(self, pod: Pod, *, stuck: bool = False) -> None:
         settings, now = self._settings(), self._now()
@@ -300,7 +309,7 @@ class Fleet:
 
     def _release(self, pod: Pod) -> None:
         if pod.charged_from is not None:
-            pod.spent += (self._now() - pod.charged_from) * pod.rate / 3600
+            pod.charges.append([pod.charged_from, self._now(), pod.rate])
             pod.charged_from = None
             self.stock.hold(pod.gpu_id, pod.data_center, -pod.gpu_count)
         self._close(pod)
@@ -324,6 +333,7 @@ class Fleet:
         pod.log.append([self._now() if at is None else at, source, line])
         if len(pod.log) > 2000:
             del pod.log[:500]
+            pod.log_dropped += 500
 
     def _save(self, pod: Pod, *, serial: bool = False) -> None:
         self._cuts.pop(pod.id, None)

@@ -32,7 +32,7 @@ class Nodes:
         self._settings = settings
 
     async def handle(self, request: Request) -> Answer:
-        """Answers a request to a pod: 404 where there is no such pod or port, 502 where nothing serves (yet)."""
+        """Answers a request to a pod: 404 without such a pod or port, 502 where nothing serves (yet)."""
         match = _PATH.fullmatch(request.path)
         pod = self._fleet.any(match["id"]) if match else None
         if match is None or pod is None or int(match["port"]) not in pod.private_ports("http"):
@@ -94,6 +94,6 @@ class Nodes:
 
 
 def _model_name(pod: Pod) -> str:
-    """The name of the model that the pod serves: from `--model NAME` in args, or the variable MODEL, or the built-in one."""
+    """Name of the model that is served: from `--model NAME` in args, from MODEL, or the built-in one."""
     match = re.search(r"--served-model-name[ =](\S+)", pod.args) or re.search(r"--model[ =](\S+)", pod.args)
     return match[1] if match else pod.env.get("MODEL", "tiny-markov")

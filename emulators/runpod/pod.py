@@ -37,9 +37,10 @@ class Pod:
         ports_public: Private TCP port -> public port of this boot.
         reported_status: What the API says instead of the true status; empty: the truth.
         unusable: The proxy answers 500 although the pod says it is ready.
-        spent: USD of earlier boots; `charged_from` is when the present one began to cost.
+        charges: [from, to, USD per hour] of earlier boots; `charged_from` is when the present one began to
+            cost.
         boots: Counts starts, so that what was due in an earlier boot is not done in a later one.
-        log: [time, source, line].
+        log: [time, source, line]; `log_dropped` older lines are gone.
     """
 
     id: str
@@ -76,10 +77,11 @@ class Pod:
     ports_public: dict[str, int] = field(default_factory=dict)
     reported_status: str = ""
     unusable: bool = False
-    spent: float = 0.0
+    charges: list[list[float]] = field(default_factory=list)
     charged_from: float | None = None
     boots: int = 0
     log: list[list[Any]] = field(default_factory=list)
+    log_dropped: int = 0
 
     @property
     def ready(self) -> bool:
@@ -102,10 +104,22 @@ class Pod:
             return self.rate
         return 0.0
 
+    @property
+    def disk_gb(self) -> int:
+        """GB of container disk and of the volume on its host."""
+        return self.disk + int(self.mounts.get("persistent", {}).get("size", 0))
+
+    def all_charges(self, now: float) -> list[list[float]]:
+        """The charges so far, the running one up to now included."""
+        return (
+            self.charges
+            if self.charged_from is None
+            else [*self.charges, [self.charged_from, now, self.rate]]
+        )
+
     def total_spent(self, now: float) -> float:
-        """USD so far."""
-        running = 0.0 if self.charged_from is None else (now - self.charged_from) * self.rate / 3600
-        return self.spent + running
+        """USD so far, disks aside."""
+        return sum((end - begin) * rate / 3600 for begin, end, rate in self.all_charges(now))
 
     def record(self) -> dict[str, Any]:
         """For the store."""
@@ -113,7 +127,7 @@ class Pod:
 
 
 def cuts(pod: Pod, *, observed: bool, tcp_host: str, skew: float) -> tuple[bytes, bytes]:
-    """The pod as the API shows it, cut in two where the uptime goes; the second part is empty without runtime.
+    """The pod as the API shows it, cut in two where the uptime goes; no second part without runtime.
 
     Cut, so that a list of a thousand pods joins ready-made bytes instead of writing a thousand objects.
 

@@ -1,10 +1,13 @@
-"""RunPod's error answers: `application/problem+json` with the texts that were recorded or are in its description."""
+"""RunPod's error answers: problem+json with the texts that were recorded or are in its description."""
 
 from __future__ import annotations
 
 from emulators.http import Response, dump_json, html_response
 
-NO_CAPACITY = "There are no longer any instances available with the requested specifications. Please refresh and try again."
+NO_CAPACITY = (
+    "There are no longer any instances available with the requested specifications."
+    " Please refresh and try again."
+)
 NO_FREE_GPU = "There are not enough free GPUs on the host machine to start this pod."
 BACKEND_BROKEN = "objectMounts: request could not be processed"
 BAD_REQUEST = "request could not be processed"

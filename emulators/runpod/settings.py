@@ -47,13 +47,15 @@ class Settings:
     """All times are in emulated seconds.
 
     Attributes:
-        mode: `observed`: a new pod is RUNNING at once, without runtime; data centres are a hard filter; a create
-            without `gpu.count` is refused; a stopped pod still shows its cost. `specified`: as the API's description says.
+        mode: `observed`: a new pod is RUNNING at once, without runtime; data centres are a hard filter; a
+            create without `gpu.count` is refused; a stopped pod still shows its cost. `specified`: as the
+            API's description says.
         ready_after_s: From create, start or restart until the pod serves.
         ready_spread_s: Each boot takes up to so much longer, drawn by `seed`.
         keys: API key -> account.
         rate_limit: `none`, `published`, or windows as {"minute": 60, "hour": 3000}.
-        capacity: `GPU id|data centre` -> GPUs in all; `*` may stand for either side; null: as many as you like.
+        capacity: `GPU id|data centre` -> GPUs in all; `*` may stand for either side; null: as many as you
+            like.
         prices: GPU id -> {"SECURE": USD per GPU-hour, "COMMUNITY": …}, over the catalogue's.
         listed_but_refused: Share of creates refused for capacity although the catalogue says there is some.
         list_lag_s: A new pod is missing from the list for so long (GET by id shows it at once).

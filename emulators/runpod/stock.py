@@ -23,8 +23,8 @@ class Stock:
     def free(self, settings: Settings, gpu: Gpu, data_center: str) -> int | None:
         """GPUs free in a data centre; None: as many as you like.
 
-        The most exact entry of the setting `capacity` counts; without one, the catalogue's places have no limit and
-        others have none.
+        The most exact entry of the setting `capacity` counts; without one, the catalogue's places have no
+        limit and others have none.
         """
         name = collapse(gpu.id)
         for key in (f"{name}|{data_center}", f"{name}|*", f"*|{data_center}", "*|*"):
@@ -44,7 +44,9 @@ class Stock:
             if collapse(place.partition("|")[0]) == collapse(gpu.id)
         }
         return [
-            center for center in self.catalogue.data_centers if center in gpu.data_centers or center in named
+            center
+            for center in dict.fromkeys([*gpu.data_centers, *sorted(named)])
+            if center in self.catalogue.data_centers
         ]
 
     def level(self, settings: Settings, gpu: Gpu, data_center: str, count: int) -> str:
@@ -61,7 +63,8 @@ class Stock:
     ) -> str | None:
         """Where a pod goes: the first wanted data centre with enough free; None: nowhere.
 
-        The API's description calls the wanted ones preferred; recorded answers show that others are not tried.
+        The API's description calls the wanted ones preferred; recorded answers show that others are not
+        tried.
         """
         places = self.places(settings, gpu, cloud)
         order = [center for center in wanted if center in places]

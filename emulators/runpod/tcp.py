@@ -13,8 +13,8 @@ _GREETING = b"SSH-2.0-emulated\r\n"
 class TcpPorts:
     """Opens and closes the ports of pods.
 
-    A port is bound at once, so that its number is known, and accepts from the next turn of the event loop on. SSH ports
-    greet as SSH servers do; every connection is then closed.
+    A port is bound at once, so that its number is known, and accepts from the next turn of the event loop on.
+    SSH ports greet as SSH servers do; every connection is then closed.
 
     Args:
         listening: Whether ports really listen. A port that can not be bound is a number alone.
