@@ -55,9 +55,10 @@ def down() -> None:
     from cli.recovery import recover
 
     dev = DevStack.open(typer.echo)
-    if dev.exists():
-        # The destroy talks to the clouds, so they have to be there even if somebody stopped them.
+    if dev.ever_started():
+        # Destroy and check talk to the clouds; where somebody stopped them, their state is still there.
         dev.start_emulators()
+    if dev.exists():
         for line in recover(dev.pulumi).lines():
             typer.echo(line)
         dev.pulumi.stream("destroy", "--yes", "--skip-preview")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.emulated import clouds_of, living_nodes
 from cli.errors import CliError
 from cli.project import DEV_STACK, engine_environment, find_root
 from cli.pulumi_cli import Pulumi
+
+_SOLD_OUT = {"NVIDIA H100 80GB HBM3|US-CA-2": 0}
+"""What Pulumi.dev.yaml wants first for one cluster and can not get, so that everybody sees a failover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +48,19 @@ class DevStack:
         return cls(Pulumi(root, environment, DEV_STACK), say)
 
     def start_emulators(self) -> None:
-        """Starts the emulated clouds; those that run already stay."""
-        self.say(self._emulators("start").strip())
+        """Starts the emulated clouds; those that run already stay as they are."""
+        self.say(self._emulators("start", "--set", f"runpod.capacity={json.dumps(_SOLD_OUT)}").strip())
 
     def stop_emulators(self) -> None:
         """Stops them; none running is success."""
         self.say(self._emulators("stop").strip())
 
+    def ever_started(self) -> bool:
+        """Whether the emulated clouds have ever run in this checkout; their state outlives them."""
+        return Path(self.pulumi.environment["GPUPLANE_EMULATOR_DIR"]).is_dir()
+
     def exists(self) -> bool:
         """Whether the stack is in the backend."""
-        import json
-
         listed = json.loads(self.pulumi.capture("stack", "ls", "--json", of_stack=False))
         return any(entry["name"].rsplit("/", 1)[-1] == DEV_STACK for entry in listed)
 
@@ -74,7 +82,7 @@ class DevStack:
         left = [
             f"{cloud} {node}"
             for cloud, api in clouds_of(self.pulumi.environment)
-            for node in living_nodes(api)
+            for node in living_nodes(cloud, api)
         ]
         if left:
             raise CliError(
@@ -82,9 +90,9 @@ class DevStack:
                 "`make up` takes over those of this stack, then `make down` ends them"
             )
 
-    def _emulators(self, command: str) -> str:
+    def _emulators(self, command: str, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "emulators", command],
+            [sys.executable, "-m", "emulators", command, *arguments],
             cwd=self.pulumi.root,
             env=dict(self.pulumi.environment),
             capture_output=True,
@@ -101,6 +109,4 @@ class DevStack:
 
 def _without_backend() -> dict[str, str]:
     """The caller's environment; the dev stack never uses the caller's own backend."""
-    import os
-
     return {key: value for key, value in os.environ.items() if key != "PULUMI_BACKEND_URL"}

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cli.errors import CliError
 
 _SECONDS = 10.0
+_ENDED = frozenset({"terminated", "deleted"})
 
 
 def clouds_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -29,11 +30,31 @@ def clouds_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, str(addresses["api"])) for name, addresses in sorted(clouds.items())]
 
 
-def living_nodes(api: str) -> list[str]:
-    """Names of the nodes that an emulated cloud still bills."""
+def running_scale(folder: Path) -> str | None:
+    """Time scale of the emulators that run, or ran last, in a folder; None where there are none."""
+    try:
+        scale = json.loads((folder / "endpoints.json").read_text(encoding="utf-8"))["time_scale"]
+        return f"{float(scale):g}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def living_nodes(cloud: str, api: str) -> list[str]:
+    """Names of the machines that an emulated cloud still rents out.
+
+    Args:
+        cloud: Name of the cloud.
+        api: Its API base URL.
+    """
     parts = urlsplit(api)
-    state = _get(f"{parts.scheme}://{parts.netloc}/_emu/state")
-    return [str(node["name"]) for node in state["nodes"] if node.get("alive", True)]
+    state = _get(f"{parts.scheme}://{parts.netloc}/_emu/{cloud}/state")
+    return [
+        str(machine["name"])
+        for kind, machines in state.items()
+        if kind != "ended" and isinstance(machines, list)
+        for machine in machines
+        if str(machine["phase"]).lower() not in _ENDED
+    ]
 
 
 def _get(url: str) -> dict[str, Any]:

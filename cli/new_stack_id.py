@@ -55,10 +55,13 @@ def _insert(text: str, stack_id: str, config: object) -> str:
         gap = "" if not text or text.endswith("\n") else "\n"
         return f"{text}{gap}config:\n  {line}\n"
     node = _config_node(text)
-    if node.flow_style and not node.value:
+    if node.flow_style and not node.value and node.start_mark.column == len("config: "):
         return f"{text[: node.start_mark.index].rstrip(' ')}\n  {line}{text[node.end_mark.index :]}"
     if node.flow_style:
-        return f"{text[: node.start_mark.index + 1]}{KEY}: {stack_id}, {text[node.start_mark.index + 1 :]}"
+        comma = ", " if node.value else ""
+        return (
+            f"{text[: node.start_mark.index + 1]}{KEY}: {stack_id}{comma}{text[node.start_mark.index + 1 :]}"
+        )
     for key, value in node.value:
         if key.value == KEY:
             return f"{text[: value.start_mark.index]}{stack_id}{text[value.end_mark.index :]}"

@@ -48,6 +48,7 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     Raises:
         CliError: There is no engine on this machine.
     """
+    from cli.emulated import running_scale
     from engine.environment import QUIET, environment
     from engine.errors import EngineError
     from engine.installed import locate
@@ -55,7 +56,8 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     try:
         if is_dev(stack, base):
             # One dial for the emulators and for the clients that wait on them.
-            scale = base.get("GPUPLANE_TIME_SCALE", DEV_TIME_SCALE)
+            running = running_scale(root / ".gpuplane" / "emulators")
+            scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
             return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale})
         engine = locate()
     except EngineError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cli.errors import REFUSED, CliError
-from cli.locks import Lock, backend_folder, is_dead, read_locks
+from cli.locks import backend_folder, is_dead, read_locks
 from cli.pulumi_cli import Pulumi
 
 
@@ -25,7 +26,7 @@ class Recovered:
 
     def lines(self) -> list[str]:
         """What was done, for a person; empty for nothing."""
-        lines = [f"recovered: removed the lock of {lock}, which has ended" for lock in self.locks]
+        lines = [f"recovered: removed the lock of {lock}" for lock in self.locks]
         if self.operations:
             shown = ", ".join(self.operations[:8])
             more = f" and {len(self.operations) - 8} more" if len(self.operations) > 8 else ""
@@ -46,17 +47,15 @@ def recover(pulumi: Pulumi, *, force: bool = False) -> Recovered:
     Raises:
         CliError: A lock is somebody's who may still work; nothing was changed.
     """
-    locks = _locks(pulumi, force=force)
-    alive = [lock for lock in locks if not is_dead(lock)]
-    if alive and not force:
+    url = _url(pulumi)
+    folder = backend_folder(url)
+    if folder is None and not force:
         raise CliError(
-            f"stack {pulumi.stack} is locked by {alive[0]}; wait for it to end, or run "
-            "`gpuplane recover --yes` if you know that it has",
+            f"the backend {url.split('://')[0]}:// does not show who holds a lock; "
+            "run `gpuplane recover --yes` if no engine works on the stack",
             REFUSED,
         )
-    if locks or force:
-        pulumi.capture("cancel", "--yes")
-    return Recovered(tuple(str(lock) for lock in locks), clear_pending(pulumi))
+    return _recover(pulumi, folder, force=force)
 
 
 def recover_if_possible(pulumi: Pulumi) -> list[str]:
@@ -65,9 +64,22 @@ def recover_if_possible(pulumi: Pulumi) -> list[str]:
     Raises:
         CliError: An engine works on the stack.
     """
-    if backend_folder(_url(pulumi)) is None:
-        return []
-    return recover(pulumi).lines()
+    folder = backend_folder(_url(pulumi))
+    return [] if folder is None else _recover(pulumi, folder).lines()
+
+
+def _recover(pulumi: Pulumi, folder: Path | None, *, force: bool = False) -> Recovered:
+    locks = read_locks(folder, pulumi.stack) if folder else []
+    alive = [lock for lock in locks if not is_dead(lock)]
+    if alive and not force:
+        raise CliError(
+            f"stack {pulumi.stack} is locked by {alive[0]}; wait for it to end, or run "
+            "`gpuplane recover --yes` if you know that it has",
+            REFUSED,
+        )
+    if locks or (force and folder is None):
+        pulumi.capture("cancel", "--yes")
+    return Recovered(tuple(str(lock) for lock in locks), clear_pending(pulumi))
 
 
 def clear_pending(pulumi: Pulumi) -> tuple[str, ...]:
@@ -85,20 +97,6 @@ def describe(operation: dict[str, Any]) -> str:
     """`creating chat-0`."""
     urn = str((operation.get("resource") or {}).get("urn", ""))
     return f"{operation.get('type', 'changing')} {urn.rsplit('::', 1)[-1] or 'a resource'}"
-
-
-def _locks(pulumi: Pulumi, *, force: bool) -> list[Lock]:
-    url = _url(pulumi)
-    folder = backend_folder(url)
-    if folder is None:
-        if force:
-            return []
-        raise CliError(
-            f"the backend {url.split('://')[0]}:// does not show who holds a lock; "
-            "run `gpuplane recover --yes` if no engine works on the stack",
-            REFUSED,
-        )
-    return read_locks(folder, pulumi.stack)
 
 
 def _url(pulumi: Pulumi) -> str:
