@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ class Project:
     def calls(self) -> list[list[str]]:
         return [call["arguments"] for call in self.raw_calls()]
 
-    def raw_calls(self) -> list[dict[str, object]]:
+    def raw_calls(self) -> list[dict[str, Any]]:
         log = self.root / "bin" / "calls.jsonl"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
