@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf import json_format
-
 from tests.crash.host_process import Host, Properties, StepFailedError, to_plain, to_struct
 
 
@@ -56,13 +54,15 @@ class DrivenEngine:
 
     Attributes:
         wrap: Adds to a resource's inputs what the SDK adds: `__provider`, by type token.
-        kept: The state, in the order of creation.
         refreshes: Whether `up` reads everything first.
+        kept: The state, in the order of creation.
+        steps: What was done so far: `create URN`, …
     """
 
     wrap: Callable[[str], Mapping[str, Any]]
     refreshes: bool = True
     kept: list[Kept] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
 
     def up(self, host: Host, program: Sequence[Declared]) -> None:
         """Makes the cloud what the program declares."""
@@ -84,15 +84,6 @@ class DrivenEngine:
     def outputs(self, name: str) -> dict[str, Any]:
         """Outputs of a resource by its name in the program."""
         return to_plain(next(kept.outputs for kept in self.kept if kept.urn.endswith(f"::{name}")))
-
-    def copy(self, renamed: Mapping[str, str]) -> DrivenEngine:
-        """The same state for another account, where the same nodes have other ids."""
-        twin = DrivenEngine(self.wrap, self.refreshes)
-        twin.kept = [
-            Kept(k.urn, renamed.get(k.id, k.id), _rename(k.inputs, renamed), _rename(k.outputs, renamed))
-            for k in self.kept
-        ]
-        return twin
 
     def _refresh(self, host: Host) -> None:
         for kept in list(self.kept):
@@ -117,7 +108,7 @@ class DrivenEngine:
             return
         diff = host.diff(declared.urn, old.id, old.inputs, old.outputs, checked)
         if diff.replaces and declared.delete_before_replace:
-            host.delete(old.urn, old.id, old.inputs, old.outputs)
+            self._end(host, old)
             old.pending_replacement = True
             self._create(host, declared.urn, checked)
             self.kept.remove(old)
@@ -129,6 +120,7 @@ class DrivenEngine:
             self._update(host, old, checked)
 
     def _create(self, host: Host, urn: str, inputs: Properties) -> Kept:
+        self.steps.append(f"create {urn}")
         try:
             id_, outputs = host.create(urn, inputs)
         except StepFailedError as error:
@@ -142,6 +134,7 @@ class DrivenEngine:
         return kept
 
     def _update(self, host: Host, kept: Kept, inputs: Properties) -> None:
+        self.steps.append(f"update {kept.urn}")
         try:
             outputs = host.update(kept.urn, kept.id, kept.inputs, kept.outputs, inputs)
         except StepFailedError as error:
@@ -154,12 +147,9 @@ class DrivenEngine:
     def _delete(self, host: Host, chosen: Callable[[Kept], bool]) -> None:
         for kept in [k for k in reversed(self.kept) if chosen(k)]:
             if not kept.pending_replacement:
-                host.delete(kept.urn, kept.id, kept.inputs, kept.outputs)
+                self._end(host, kept)
             self.kept.remove(kept)
 
-
-def _rename(struct: Properties, renamed: Mapping[str, str]) -> Properties:
-    text = json_format.MessageToJson(struct, indent=None)
-    for old, new in renamed.items():
-        text = text.replace(old, new)
-    return json_format.Parse(text, Properties())
+    def _end(self, host: Host, kept: Kept) -> None:
+        self.steps.append(f"delete {kept.urn}")
+        host.delete(kept.urn, kept.id, kept.inputs, kept.outputs)

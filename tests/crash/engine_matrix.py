@@ -13,7 +13,6 @@ from typing import Any
 
 from tests.crash.cutting_proxy import WRITING, Cut
 from tests.crash.engine_stack import STACK, Ended, EngineStack, Running
-from tests.crash.matrix import body_of
 from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, World, leaks, slugs
 
 WORKERS = 2
@@ -243,6 +242,15 @@ class EngineMatrix:
         pods = sorted(pod["id"] for pod in world.pods())
         kept = sorted(one["id"] for one in stack.resources(":GpuNode") if one.get("id"))
         return [] if pods == kept else [f"after ^C the cloud holds {pods}, the state {kept}"]
+
+
+def body_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the same pod again."""
+    body = {key: pod[key] for key in ("name", "image", "args", "disk", "ports", "env", "gpu", "cloud")}
+    body["dataCenterIds"] = [pod["dataCenterId"]]
+    if pod["mounts"]:
+        body["mounts"] = pod["mounts"]
+    return body
 
 
 def recovery_config(case: EngineCase) -> Config | None:

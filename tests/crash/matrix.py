@@ -1,14 +1,20 @@
-"""Every HTTP call of an operation, cut at four points; host or engine die there; then the recovery."""
+"""Every HTTP call of an operation, cut at four points; host or engine die there; then the recovery.
+
+The cases of a scenario share one cloud account and one folder of intents, each with a stack of its own: what
+they are about is one process that is killed and another that recovers. The killed host is a new process for each
+case. One setup host brings up what was there before, and one recovery host, which has seen nothing of it,
+recovers.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +22,15 @@ from dynamic_providers.host.registry import PROGRAM_FILE
 from tests.crash.cutting_proxy import WRITING, Cut
 from tests.crash.driven_engine import Declared, DrivenEngine
 from tests.crash.host_process import Host, HostDiedError, StepFailedError, host_environment
-from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, World, leaks, slugs
+from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, Pod, World, leaks, slugs
 
-WORKERS = 3
+WORKERS = 4
+"""Cases at once: they wait for half of their time."""
 FENCE_GRACE_S = 0.15
-"""Real seconds between the engine's death and the last moment at which a write may still reach the cloud."""
+"""Real seconds from the engine's death until no write may reach the cloud any more."""
 
-Program = Sequence[Declared]
+Program = Callable[[str], Sequence[Declared]]
+"""What is declared, for a stackId."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Scenario:
         name: For messages.
         before: What is up before the operation; None: nothing, not even the guard.
         after: What the operation makes true; None: it destroys.
-        faults: Faults of the cloud that are set while the operation runs, not in the recovery.
+        faults: Faults of the cloud while the operation runs, not in the recovery; for this stack's nodes.
     """
 
     name: str
@@ -41,17 +49,32 @@ class Scenario:
     after: Program | None
     faults: tuple[Mapping[str, Any], ...] = ()
 
+    def wanted(self, recovery: str) -> Program | None:
+        """What `up` or `destroy` has to make true. After a killed destroy, `up` means: as it was before."""
+        if recovery == "destroy":
+            return None
+        return self.after if self.after is not None else self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cut point and what follows."""
+    """One cut point and what follows.
+
+    Attributes:
+        scenario: The operation.
+        operation: Name of the call that is cut.
+        nth: Which of them, from 1.
+        cut: Where.
+        dies: "host" by kill -9, or "engine": its pipe closes, and the host has to end itself.
+        recovery: "up" or "destroy".
+    """
 
     scenario: Scenario
     operation: str
     nth: int
     cut: Cut
-    dies: str  # "host" (kill -9) or "engine" (its pipe closes; the host has to end itself)
-    recovery: str  # "up" or "destroy"
+    dies: str
+    recovery: str
 
     def __str__(self) -> str:
         what = f"{self.operation}#{self.nth} {self.cut}"
@@ -74,12 +97,12 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Setup:
-    """A state of the world that cases start from."""
+class _Shared:
+    """What the cases of a scenario have together."""
 
-    engine: DrivenEngine
-    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)  # pod id -> what makes the same pod again
-    intents: Path | None = None
+    world: World
+    setup: Host
+    recovery: Host
 
 
 class Matrix:
@@ -106,151 +129,126 @@ class Matrix:
         self._config = config
         self._wrap = wrap
         self._providers = providers or {}
-        self._serial = 0
-        self._lock = threading.Lock()
+        self._serials = itertools.count(1)
 
     def run(self, scenario: Scenario) -> list[Outcome]:
         """Records one clean run, then cuts every call of it in every way."""
-        setup = self._set_up(scenario)
-        calls = self._record(scenario, setup)
-        assert calls, f"{scenario.name}: no call at all"
-        cases = cases_of(scenario, calls)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(lambda case: self._run_case(case, setup), cases))
-
-    def _world(self, name: str) -> World:
-        with self._lock:
-            self._serial += 1
-            number = self._serial
-        return World.make(self._emulator, self._folder / f"{number:04d}-{name}")
+        world = World.make(self._emulator, self._folder / "shared")
+        hosts = [self._host(world), self._host(world)]
+        try:
+            for host in hosts:
+                host.connect(self._config(world.key))
+            shared = _Shared(world, *hosts)
+            calls = self._record(scenario, shared)
+            assert calls, f"{scenario.name}: no call at all"
+            with ThreadPoolExecutor(WORKERS) as pool:
+                return list(pool.map(lambda case: self._run_case(case, shared), cases_of(scenario, calls)))
+        finally:
+            for host in hosts:
+                host.close()
+            world.close(keep=True)
 
     def _host(self, world: World) -> Host:
         if self._providers:
             (world.folder / PROGRAM_FILE).write_text(json.dumps(self._providers))
         return Host(host_environment(**world.variables), world.folder)
 
-    def _set_up(self, scenario: Scenario) -> Setup:
+    def _start(self, scenario: Scenario, shared: _Shared) -> tuple[str, World, DrivenEngine]:
+        """A stack as it is before the operation, and a world for the process that will die."""
+        number = next(self._serials)
+        stack_id = f"c{number:07d}"
+        world = World.make(self._emulator, self._folder / f"{number:04d}", shared.world)
         engine = DrivenEngine(self._wrap)
-        if scenario.before is None:
-            return Setup(engine)
-        world = self._world(f"{scenario.name}-setup")
-        host = self._host(world)
-        try:
-            host.connect(self._config(world.key))
-            engine.up(host, scenario.before)
-            bodies = {pod["id"]: body_of(pod) for pod in world.pods()}
-            kept = self._folder / f"{scenario.name}-intents"
-            if world.state_dir.exists():
-                shutil.copytree(world.state_dir, kept)
-            return Setup(engine, bodies, kept if kept.exists() else None)
-        finally:
-            host.close()
-            world.close(keep=False)
+        if scenario.before is not None:
+            engine.up(shared.setup, scenario.before(stack_id))
+        for fault in scenario.faults:
+            world.fault(name=f"gp-p-{stack_id}-*", **fault)
+        return stack_id, world, engine
 
-    def _start(self, world: World, setup: Setup) -> DrivenEngine:
-        """The world as the setup left it, in this world's account."""
-        renamed = {old: self._emulator.launch(world.key, body)["id"] for old, body in setup.bodies.items()}
-        if setup.intents is not None:
-            shutil.copytree(setup.intents, world.state_dir)
-        return setup.engine.copy(renamed)
-
-    def _record(self, scenario: Scenario, setup: Setup) -> list[tuple[str, int]]:
-        world = self._world(f"{scenario.name}-clean")
+    def _record(self, scenario: Scenario, shared: _Shared) -> list[tuple[str, int]]:
+        stack_id, world, engine = self._start(scenario, shared)
         host = self._host(world)
         passed = False
         try:
-            engine = self._start(world, setup)
-            for fault in scenario.faults:
-                world.fault(**fault)
             host.connect(self._config(world.key))
             world.proxy.forget()
-            _operate(engine, host, scenario.after)
+            _operate(engine, host, scenario.after, stack_id)
             calls = [(call.operation, call.nth) for call in world.proxy.calls]
-            problem = _wrong(world, engine, scenario.after)
-            assert not problem, f"{scenario.name}, undisturbed: {problem}\n{_history(world)}\n{host.output()}"
+            problem = wrong(world.pods(stack_id), engine, scenario.after, stack_id)
+            assert not problem, f"{scenario.name}, undisturbed: {problem}\n{_history(world)}\n{_said(host)}"
             passed = True
             return calls
         except StepFailedError as error:
-            raise AssertionError(
-                f"{scenario.name}, undisturbed: {error}\n{_history(world)}\n{host.output()}"
-            ) from None
+            text = f"{scenario.name}, undisturbed: {error}\n{_history(world)}\n{_said(host)}"
+            raise AssertionError(text) from None
         finally:
             host.close()
-            world.close(keep=not passed)
+            world.close(keep=not passed, stack_id=stack_id)
 
-    def _run_case(self, case: Case, setup: Setup) -> Outcome:
+    def _run_case(self, case: Case, shared: _Shared) -> Outcome:
         for _ in range(3):
-            outcome = self._try_case(case, setup)
+            outcome = self._try_case(case, shared)
             if outcome is not None:
                 return outcome
         return Outcome(
-            case, True, "the machine is too slow: late calls came after the settle time three times"
+            case, True, "this machine is too slow: late calls came after the settle time, three times"
         )
 
-    def _try_case(self, case: Case, setup: Setup) -> Outcome | None:
+    def _try_case(self, case: Case, shared: _Shared) -> Outcome | None:
         """None: this machine was too slow for the case to mean anything."""
-        world = self._world(case.scenario.name)
-        first, second = self._host(world), self._host(world)
+        stack_id, world, engine = self._start(case.scenario, shared)
+        host = self._host(world)
         outcome = Outcome(case, False, "did not finish")
         try:
-            engine = self._start(world, setup)
-            for fault in case.scenario.faults:
-                world.fault(**fault)
-            first.connect(self._config(world.key))
+            host.connect(self._config(world.key))
             world.proxy.arm(case.operation, case.nth, case.cut)
             problems: list[str] = []
-            outcome.reached = self._cut(case, world, engine, first, problems)
+            outcome.reached = self._cut(case, world, engine, host, stack_id, problems)
             world.clear_faults()
-            second.connect(self._config(world.key))
-            program = _recovery_program(case)
-            try:
-                _operate(engine, second, program)
-            except StepFailedError as error:
-                problems.append(f"the recovery failed: {error}")
-            world.proxy.settle()
-            if outcome.reached and not self._in_time(world):
+            program = case.scenario.wanted(case.recovery)
+            problems += self._recover(world, engine, shared.recovery, program, stack_id)
+            if outcome.reached and not in_time(world):
                 return None
-            if problem := _wrong(world, engine, program):
-                problems.append(problem)
-            if not problems and program is not None:
-                problems += self._second_up(world, engine, second, program)
+            said = "\n".join([*host.messages, *shared.recovery.messages])
             if leaked := leaks(world.folder):
                 problems.append(f"a secret is in plain text in {leaked}")
-            said = "\n".join([*first.messages, *second.messages])
             if "Traceback" in said or CANARY in said:
                 problems.append("a traceback or a secret was shown")
             outcome.failure = "\n".join(problems)
             if problems:
-                outcome.failure += f"\n{_history(world)}\nfirst host: {first.output()}{first.messages}"
+                outcome.failure += f"\nstack {stack_id}; {_history(world)}\nkilled host: {_said(host)}"
                 outcome.failure += (
-                    f"\nsecond host: {second.output()}{second.messages}\nfolder: {world.folder}"
+                    f"\nrecovery host: {_said(shared.recovery, stack_id)}\nfolder: {world.folder}"
                 )
             return outcome
         finally:
-            first.close()
-            second.close()
-            world.close(keep=bool(outcome.failure))
+            host.close()
+            world.close(keep=bool(outcome.failure), stack_id=stack_id)
 
-    def _cut(self, case: Case, world: World, engine: DrivenEngine, host: Host, problems: list[str]) -> bool:
+    def _cut(
+        self,
+        case: Case,
+        world: World,
+        engine: DrivenEngine,
+        host: Host,
+        stack_id: str,
+        problems: list[str],
+    ) -> bool:
         """Runs the operation until the cut and lets die what has to; gives whether the cut was reached."""
-        ended = threading.Event()
 
         def operate() -> None:
             try:
-                _operate(engine, host, case.scenario.after)
+                _operate(engine, host, case.scenario.after, stack_id)
             except HostDiedError:
-                pass
+                return
             except StepFailedError as error:
                 problems.append(f"the operation failed before anything died: {error}")
-            finally:
-                ended.set()
 
         thread = threading.Thread(target=operate)
         thread.start()
         while not world.proxy.wait_cut(0.02):
-            if ended.is_set():
-                thread.join()
-                return False
+            if not thread.is_alive():
+                return world.proxy.was_cut
         died_at = time.monotonic()
         if case.dies == "host":
             host.kill()
@@ -258,33 +256,30 @@ class Matrix:
             problems.append("the host lives on although its engine is gone")
             host.kill()
         thread.join()
-        late_writes = [
-            str(call)
-            for call in world.proxy.calls
-            if call.after_cut and call.writes and call.at > died_at + FENCE_GRACE_S
-        ]
-        if late_writes:
-            problems.append(f"the host wrote after its engine was gone: {late_writes}")
+        wrote = [c for c in world.proxy.calls if c.after_cut and c.writes and c.at > died_at + FENCE_GRACE_S]
+        if wrote:
+            problems.append(f"the host wrote after its engine was gone: {[str(call) for call in wrote]}")
         world.proxy.thaw()
         return True
 
-    def _in_time(self, world: World) -> bool:
-        """Whether every late call reached the cloud within the settle time, as the promise asks for."""
-        return all(
-            call.landed_at is None or call.landed_at - call.at < SETTLE_REAL_S * 0.9
-            for call in world.proxy.calls
-            if call.operation in WRITING
-        )
-
-    def _second_up(self, world: World, engine: DrivenEngine, host: Host, program: Program) -> list[str]:
-        """After a recovery there is nothing left to do."""
-        world.proxy.forget()
+    def _recover(
+        self, world: World, engine: DrivenEngine, host: Host, program: Program | None, stack_id: str
+    ) -> list[str]:
+        """`up` or `destroy` by another process; gives what is not as it should be."""
         try:
-            engine.up(host, program)
-        except StepFailedError as error:
-            return [f"the up after the recovery failed: {error}"]
-        written = [str(call) for call in world.proxy.calls if call.writes]
-        return [f"the up after the recovery still wrote: {written}"] if written else []
+            _operate(engine, host, program, stack_id)
+        except (StepFailedError, HostDiedError) as error:
+            return [f"the recovery failed: {error}"]
+        finally:
+            world.proxy.settle()
+        if problem := wrong(world.pods(stack_id), engine, program, stack_id):
+            return [problem]
+        if program is None:
+            return []
+        before = len(engine.steps)
+        _operate(engine, host, program, stack_id)
+        again = engine.steps[before:]
+        return [f"the up after the recovery still had something to do: {again}"] if again else []
 
 
 def cases_of(scenario: Scenario, calls: Sequence[tuple[str, int]]) -> list[Case]:
@@ -298,45 +293,30 @@ def cases_of(scenario: Scenario, calls: Sequence[tuple[str, int]]) -> list[Case]
     for operation, nth in calls:
         for cut in Cut:
             if operation in WRITING:
-                both = [("host", "up"), ("host", "destroy"), ("engine", "up"), ("engine", "destroy")]
+                ways = [("host", "up"), ("host", "destroy"), ("engine", "up"), ("engine", "destroy")]
             else:
-                both = [(("host", "engine")[turn % 2], ("up", "destroy")[turn // 2 % 2])]
+                ways = [(("host", "engine")[turn % 2], ("up", "destroy")[turn // 2 % 2])]
                 turn += 1
-            cases += [Case(scenario, operation, nth, cut, dies, recovery) for dies, recovery in both]
+            cases += [Case(scenario, operation, nth, cut, dies, recovery) for dies, recovery in ways]
     return cases
 
 
-def body_of(pod: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes the same pod again."""
-    body = {key: pod[key] for key in ("name", "image", "args", "disk", "ports", "env", "gpu", "cloud")}
-    body["dataCenterIds"] = [pod["dataCenterId"]]
-    if pod["mounts"]:
-        body["mounts"] = pod["mounts"]
-    return body
+def in_time(world: World) -> bool:
+    """Whether every late write reached the cloud within the settle time, as the promise asks for."""
+    return all(
+        call.landed_at - call.at < SETTLE_REAL_S * 0.9
+        for call in world.proxy.calls
+        if call.landed_at is not None and call.operation in WRITING
+    )
 
 
-def _operate(engine: DrivenEngine, host: Host, program: Program | None) -> None:
-    if program is None:
-        engine.destroy(host)
-    else:
-        engine.up(host, program)
-
-
-def _recovery_program(case: Case) -> Program | None:
-    if case.recovery == "destroy":
-        return None
-    # After a destroy that was killed, `up` means to have again what there was.
-    return case.scenario.after if case.scenario.after is not None else case.scenario.before
-
-
-def _wrong(world: World, engine: DrivenEngine, program: Program | None) -> str:
+def wrong(pods: Sequence[Pod], engine: DrivenEngine, program: Program | None, stack_id: str) -> str:
     """How cloud and state differ from what the program declares; empty: not at all."""
-    pods = world.pods()
-    nodes = [declared for declared in program or () if declared.type.endswith(":GpuNode")]
-    wanted = sorted(declared.inputs["name"] for declared in nodes)
+    declared = program(stack_id) if program is not None else ()
+    nodes = {one.inputs["name"]: one for one in declared if one.type.endswith(":GpuNode")}
     problems = []
-    if slugs(pods) != wanted:
-        problems.append(f"the cloud holds {[pod['name'] for pod in pods]} instead of {wanted}")
+    if slugs(pods) != sorted(nodes):
+        problems.append(f"the cloud holds {[pod['name'] for pod in pods]} instead of {sorted(nodes)}")
     kept = sorted(k.id for k in engine.kept if k.urn.split("::")[2].endswith(":GpuNode"))
     if kept != sorted(pod["id"] for pod in pods):
         problems.append(f"the state holds {kept}, the cloud {[pod['id'] for pod in pods]}")
@@ -344,12 +324,23 @@ def _wrong(world: World, engine: DrivenEngine, program: Program | None) -> str:
         problems.append("the state holds something half done")
     if program is None and engine.kept:
         problems.append(f"the state still holds {[k.urn for k in engine.kept]}")
-    for declared in nodes:
-        for pod in pods:
-            if slugs([pod]) == [declared.inputs["name"]] and pod["image"] != declared.inputs["image"]:
-                problems.append(f"{pod['name']} runs {pod['image']}, not {declared.inputs['image']}")
+    for pod in pods:
+        node = nodes.get(slugs([pod])[0])
+        if node is not None and pod["image"] != node.inputs["image"]:
+            problems.append(f"{pod['name']} runs {pod['image']}, not {node.inputs['image']}")
     return "; ".join(problems)
+
+
+def _operate(engine: DrivenEngine, host: Host, program: Program | None, stack_id: str) -> None:
+    if program is None:
+        engine.destroy(host)
+    else:
+        engine.up(host, program(stack_id))
 
 
 def _history(world: World) -> str:
     return "calls: " + ", ".join(str(call) for call in world.proxy.calls)
+
+
+def _said(host: Host, about: str = "") -> str:
+    return "\n".join([host.output(), *(line for line in host.messages if about in line)])

@@ -23,8 +23,13 @@ def test_a_provider_that_launches_without_looking_is_found_out(emulator: Emulato
         wrap=lambda token: {"__provider": blob},
         providers={careless.TYPE: careless.PLACE},
     )
-    node = Declared(careless.TYPE, "a", {"name": "a", "image": "one"})
-    outcomes = matrix.run(Scenario("careless create", None, [node]))
+    outcomes = matrix.run(
+        Scenario(
+            "careless create",
+            None,
+            lambda stack: [Declared(careless.TYPE, "a", {"name": "a", "image": "one", "stackId": stack})],
+        )
+    )
     launches = {
         (outcome.case.cut, outcome.case.recovery): bool(outcome.failure)
         for outcome in outcomes

@@ -137,13 +137,22 @@ class World:
     folder: Path
     key: str
     proxy: CuttingProxy
+    state_dir: Path
     _faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, emulator: Emulator, folder: Path, late_s: float = LATE_S) -> World:
-        """A new world in a new folder."""
+    def make(cls, emulator: Emulator, folder: Path, shares: World | None = None) -> World:
+        """A new world in a new folder.
+
+        Args:
+            emulator: The cloud.
+            folder: Made here.
+            shares: Take account and intents from this one: another process of the same user and machine.
+        """
         folder.mkdir(parents=True)
-        world = cls(emulator, folder, emulator.next_account(), CuttingProxy(emulator.origin, late_s))
+        key = shares.key if shares else emulator.next_account()
+        state_dir = shares.state_dir if shares else folder / "kept" / "intents"
+        world = cls(emulator, folder, key, CuttingProxy(emulator.origin, LATE_S), state_dir)
         runpod = {
             name: url.replace(emulator.origin, world.proxy.url)
             for name, url in emulator.endpoints["clouds"]["runpod"].items()
@@ -159,11 +168,6 @@ class World:
         return self.folder / "endpoints"
 
     @property
-    def state_dir(self) -> Path:
-        """Folder of the intents."""
-        return self.folder / "kept" / "intents"
-
-    @property
     def variables(self) -> dict[str, str]:
         """Environment of the processes of this world."""
         return {
@@ -174,9 +178,10 @@ class World:
             "GPUPLANE_CRASH_KEY": self.key,
         }
 
-    def pods(self) -> list[Pod]:
-        """Pods that live in this world's account."""
-        return self.emulator.pods(self.key)
+    def pods(self, stack_id: str = "") -> list[Pod]:
+        """Pods that live in this world's account; of one stack, if one is given."""
+        prefix = f"gp-p-{stack_id}-" if stack_id else ""
+        return [pod for pod in self.emulator.pods(self.key) if pod["name"].startswith(prefix)]
 
     def fault(self, **fault: Any) -> None:
         """Sets a fault for this account alone."""
@@ -190,11 +195,11 @@ class World:
         while self._faults:
             self.emulator.control("DELETE", f"faults/{self._faults.pop()}")
 
-    def close(self, *, keep: bool) -> None:
-        """Ends the proxy and its pods; the folder stays when the case failed."""
+    def close(self, *, keep: bool, stack_id: str = "") -> None:
+        """Ends the proxy and the pods; the folder stays when the case failed."""
         self.proxy.close()
         self.clear_faults()
-        for pod in self.pods():
+        for pod in self.pods(stack_id):
             self.emulator.end(self.key, pod["id"])
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
