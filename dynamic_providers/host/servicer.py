@@ -95,6 +95,7 @@ class Host(provider_pb2_grpc.ResourceProviderServicer):
         self.cancel = cancel
         self.seen = seen
         self.config_secrets = Secrets()
+        self._stables: dict[str, list[str]] = {}
 
     # -- the life of the process
 
@@ -148,7 +149,9 @@ class Host(provider_pb2_grpc.ResourceProviderServicer):
         def compare() -> provider_pb2.DiffResponse:
             operation = Operation(self, request.urn, request.olds, request.old_inputs, request.news)
             olds, old_inputs, news = operation.values
-            return diff.response(operation.provider.diff(request.id, olds, news), old_inputs, news)
+            result = operation.provider.diff(request.id, olds, news)
+            self._stables[request.urn] = list(result.stables or [])
+            return diff.response(result, old_inputs, news)
 
         return self._run("diff", request.urn, context, compare)
 
@@ -182,7 +185,9 @@ class Host(provider_pb2_grpc.ResourceProviderServicer):
             olds, news = operation.values
             if request.preview:
                 foresee = getattr(operation.provider, "update_preview", None)
-                known = {**news, **(foresee(request.id, olds, news) if foresee else {})}
+                # The engine itself does nothing with what the diff called stable.
+                stable = {key: olds[key] for key in self._stables.get(request.urn, ()) if key in olds}
+                known = {**stable, **news, **(foresee(request.id, olds, news) if foresee else {})}
                 return provider_pb2.UpdateResponse(properties=operation.send(known))
             try:
                 result = operation.provider.update(request.id, olds, news)
@@ -277,7 +282,8 @@ def _abort(
 
 def _refuse(name: str) -> Callable[..., NoReturn]:
     def refuse(self: Host, request: object, context: grpc.ServicerContext) -> NoReturn:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"dynamic providers have no {name}")
+        hint = ": import with --generate-code=false" if name == "GetSchema" else ""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"dynamic providers have no {name}{hint}")
         raise AssertionError("abort always raises")
 
     return refuse

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,21 +29,42 @@ def new_stack(template: Path, tmp_path: Path) -> NewStack:
     """Makes stacks with an empty state; keyword arguments as for `Stack`."""
     made: list[Stack] = []
 
-    def make(program: str, **options: object) -> Stack:
-        stack = Stack(tmp_path / f"stack{len(made)}", program, template=template, **options)  # type: ignore[arg-type]
+    def make(program: str, **options: Any) -> Stack:
+        stack = Stack(tmp_path / f"stack{len(made)}", program, template=template, **options)
         made.append(stack)
         return stack
 
     return make
 
 
-@pytest.fixture
-def toys(new_stack: NewStack, tmp_path: Path) -> NewStack:
-    """Makes stacks whose programs can import the toy provider; its calls are logged to `TOY_LOG`."""
+class ToyStack(Stack):
+    """A stack whose program can import the toy providers."""
 
-    def make(program: str, **options: object) -> Stack:
-        env = {"TOY_LOG": str(tmp_path / "toys.jsonl"), **dict(options.pop("env", None) or {})}  # type: ignore[call-overload]
-        files = {"dynamic-providers.json": (PROGRAMS / "dynamic-providers.json").read_text()}
-        return new_stack(program, packages=[PROGRAMS / "toys"], env=env, files=files, **options)
+    def calls(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What the toy providers logged so far, in order; of one event, or of all."""
+        log = Path(self.env["TOY_LOG"])
+        if not log.exists():
+            return []
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
+
+NewToyStack = Callable[..., ToyStack]
+
+
+@pytest.fixture
+def toys(template: Path, tmp_path: Path) -> NewToyStack:
+    """Makes one stack whose program can import the toy providers; keyword arguments as for `Stack`."""
+
+    def make(program: str, *, env: Mapping[str, str] | None = None, **options: Any) -> ToyStack:
+        return ToyStack(
+            tmp_path / "stack",
+            program,
+            template=template,
+            packages=[PROGRAMS / "toys"],
+            files={"dynamic-providers.json": (PROGRAMS / "dynamic-providers.json").read_text()},
+            env={"TOY_LOG": str(tmp_path / "toys.jsonl"), **(env or {})},
+            **options,
+        )
 
     return make

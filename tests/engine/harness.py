@@ -4,8 +4,8 @@
         stack = new_stack('import pulumi\\npulumi.export("x", 1)')
         assert stack.up().ok
 
-A stack has its own project folder, backend, engine home, intents and emulators; nothing of the user's is touched.
-Setting up costs a copy, not an engine run: the backend with its empty stack is made once for a test session.
+A stack has its own project folder, backend, engine home, intents and emulators; nothing of the user's is
+touched. Setting up costs a copy, not an engine run: the backend with its empty stack is made once a session.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Result:
         return self
 
     def diagnostics(self, urn_part: str = "") -> list[dict[str, Any]]:
-        """The messages of the run (`severity`, `message`, `urn`, `ephemeral`), of URNs that contain the text."""
+        """The messages (`severity`, `message`, `urn`, `ephemeral`) about resources whose URN has the text."""
         found = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
         return [event for event in found if urn_part in event.get("urn", "")]
 
@@ -185,7 +185,7 @@ class Stack:
         return Running(self, arguments)
 
     def start_operation(self, operation: str, *arguments: str) -> Running:
-        """Start `up`, `preview`, `refresh`, `destroy` or `import` in the background, with its events logged."""
+        """Start `up`, `preview`, `refresh`, `destroy` or `import` in the background; its events are kept."""
         events = self.root / f"events-{time.monotonic_ns()}.jsonl"
         flags = ["--stack", STACK, "--non-interactive", "--event-log", str(events)]
         if operation != "import":

@@ -119,13 +119,18 @@ def test_a_program_runs_in_the_virtual_environment_of_its_project(make):
     assert "1 unchanged" in project.pulumi("up", "--yes")
 
 
-def test_another_virtual_environment_than_the_active_one(make, tmp_path):
-    other = tmp_path / "other"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(other)], check=True, timeout=SECONDS)
-    packages = next(other.glob("lib/python3*/site-packages"))
+def other_environment(folder: Path) -> Path:
+    """A virtual environment that finds the packages of this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=SECONDS)
+    packages = next(folder.glob("lib/python3*/site-packages"))
     (packages / "ours.pth").write_text(
         next(path for path in sys.path if path.endswith("site-packages")) + "\n"
     )
+    return folder
+
+
+def test_another_virtual_environment_than_the_active_one(make, tmp_path):
+    other = other_environment(tmp_path / "other")
     project = make(
         "import sys, pulumi\nprint('words of the program')\npulumi.export('prefix', sys.prefix)\n", "other"
     )
@@ -158,8 +163,9 @@ def test_an_interrupt_ends_engine_and_program_without_a_traceback(make, tmp_path
     wait_until(lambda: not alive(host))
 
 
-def test_the_host_ends_with_a_killed_engine(make, tmp_path):
-    project = make(SLEEPER)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_host_ends_with_a_killed_engine(make, tmp_path, elsewhere):
+    project = make(SLEEPER, str(other_environment(tmp_path / "other")) if elsewhere else sys.prefix)
     engine = project.start("up", "--yes", "--skip-preview")
     host = wait_for_pid(tmp_path / "pid")
     began = time.monotonic()

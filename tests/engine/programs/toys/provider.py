@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi.dynamic as dynamic
 
+from dynamic_providers.host import fence
 from dynamic_providers.host.call import current_call, progress
 from dynamic_providers.host.results import DetailedDiff, PartialState
 from gpu_clouds.errors import CapacityError
@@ -28,6 +29,8 @@ def log(event: str, **fields: Any) -> None:
         "hosted": call.hosted,
         "operation": call.operation,
         "pid": os.getpid(),
+        "stack": pulumi.get_stack(),
+        "project": pulumi.get_project(),
         "at": time.monotonic(),
         **fields,
     }
@@ -134,6 +137,16 @@ class ToyProvider(dynamic.ResourceProvider):
                 raise RuntimeError("never cancelled")
             log("cleaned up")
             raise RuntimeError("cancelled: what was launched is deleted")
+        elif mode == "leaky-print":
+            print(f"using {props['env']['TOKEN']} now")
+            progress(f"using {props['key']} now")
+        elif mode == "leaky-partial":
+            raise PartialState("id-leaky", self._outs(props), f"refused for {props['env']['TOKEN']}")
+        elif mode == "write-in-a-tight-loop":
+            while True:
+                fence.check()
+                log("written")
+                time.sleep(0.001)
         elif mode == "print-for-ever":
             while True:
                 print("still here", flush=True)
