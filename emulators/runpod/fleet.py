@@ -244,8 +244,9 @@ class Fleet:
             self._forget(pod)
             self._store.write([("pod", pod.id, None)])
         elif what == "starting" and pod.phase == "PROVISIONING":
+            # Not written: after a restart it happens again.
             pod.phase = "STARTING"
-            self._save(pod)
+            self._cuts.pop(pod.id, None)
         elif what == "ready" and pod.phase in BOOTING:
             pod.phase, pod.started_at = "RUNNING", at
             pod.ports_public = {str(p): self._ports.open(pod.id, p) for p in pod.private_ports("tcp")}

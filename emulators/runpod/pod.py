@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from emulators.clock import rfc3339
@@ -123,7 +123,10 @@ class Pod:
 
     def record(self) -> dict[str, Any]:
         """For the store."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(one.name for one in fields(Pod))
 
 
 def cuts(pod: Pod, *, observed: bool, tcp_host: str, skew: float) -> tuple[bytes, bytes]:
