@@ -24,7 +24,7 @@ class CarelessProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Launches and waits."""
         gpu = {"id": "NVIDIA GeForce RTX 4090", "count": 1}
-        name = f"gp-p-{props['stackId']}-{props['name']}-00000000"
+        name = f"gp-p-{props['stackId']}-{props['node']}-00000000"
         pod = _call("POST", "/pods", {"name": name, "image": props["image"], "gpu": gpu})
         while not any(one["id"] == pod["id"] and one["runtime"] for one in _call("GET", "/pods")["pods"]):
             time.sleep(0.1)

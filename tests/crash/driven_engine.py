@@ -6,7 +6,7 @@ answered is in it, nothing else. A later `up` or `destroy` with a new host goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,10 @@ class DrivenEngine:
     def ids(self) -> list[str]:
         """Ids of all resources that count as being there, without those to delete."""
         return [kept.id for kept in self.kept if not kept.pending_replacement and not kept.to_delete]
+
+    def forget(self, names: Collection[str]) -> None:
+        """Loses resources from the state; they live on in the cloud."""
+        self.kept = [kept for kept in self.kept if kept.urn.rpartition("::")[2] not in names]
 
     def outputs(self, name: str) -> dict[str, Any]:
         """Outputs of a resource by its name in the program."""

@@ -1,4 +1,4 @@
-"""The same cuts through the whole engine: `pulumi` runs the real program, is killed, recovers."""
+"""The same cuts through the whole engine: `pulumi` runs the real program, is killed, and recovers."""
 
 from __future__ import annotations
 
@@ -54,12 +54,10 @@ class EngineCase:
     cut: Cut
     dies: str
     recovery: str
-    forget_state: bool = False
 
     def __str__(self) -> str:
         what = f"{self.operation}#{self.nth} {self.cut}"
-        lost = ", state lost" if self.forget_state else ""
-        return f"engine {self.scenario.name}: {what}, {self.dies}{lost}, then {self.recovery}"
+        return f"engine {self.scenario.name}: {what}, {self.dies}, then {self.recovery}"
 
 
 @dataclass(slots=True)
@@ -115,6 +113,27 @@ class EngineMatrix:
             self._template(scenario)
         with ThreadPoolExecutor(WORKERS) as pool:
             return list(pool.map(self._run_case, cases))
+
+    def adopts_all(self, config: Config) -> None:
+        """Deletes a stack's state file altogether: `up` has to find every node again and launch none."""
+        world, stack = self._start(EngineScenario("lost-state", config, config))
+        passed = False
+        try:
+            before = sorted(pod["id"] for pod in world.pods())
+            shutil.rmtree(stack.state_path().parent)
+            stack.init()
+            world.proxy.forget()
+            ended = stack.up()
+            launches = [str(call) for call in world.proxy.calls if call.writes]
+            assert ended.status == 0, ended.output
+            assert not wrong(world, stack, config)
+            assert sorted(pod["id"] for pod in world.pods()) == before
+            assert not launches
+            assert stack.destroy().status == 0
+            assert not wrong(world, stack, None)
+            passed = True
+        finally:
+            world.close(keep=not passed)
 
     def _world(self, name: str) -> World:
         with self._lock:
@@ -184,11 +203,7 @@ class EngineMatrix:
             world.clear_faults()
             if outcome.reached and case.dies == "interrupt":
                 problems += self._after_interrupt(case, world, stack)
-            if case.forget_state:
-                shutil.rmtree(stack.state_path().parent)
-                recovered = stack.run("stack", "init")
-            else:
-                recovered = stack.gpuplane("recover", "--stack", STACK)
+            recovered = stack.gpuplane("recover", "--stack", STACK)
             if recovered.status:
                 problems.append(f"recover failed: {recovered.output[-1500:]}")
             config = recovery_config(case)

@@ -1,9 +1,9 @@
 """Every HTTP call of an operation, cut at four points; host or engine die there; then the recovery.
 
 The cases of a scenario share one cloud account and one folder of intents, each with a stack of its own: what
-they are about is one process that is killed and another that recovers. The killed host is a new process for each
-case. One setup host brings up what was there before, and one recovery host, which has seen nothing of it,
-recovers.
+they are about is one process that is killed and another that recovers. The killed host is a new process for
+each case. One setup host brings up what was there before, and one recovery host, which has seen nothing of
+it, recovers.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ class Scenario:
         name: For messages.
         before: What is up before the operation; None: nothing, not even the guard.
         after: What the operation makes true; None: it destroys.
+        forgets: Names of resources that are lost from the state before the operation.
         faults: Faults of the cloud while the operation runs, not in the recovery; for this stack's nodes.
     """
 
     name: str
     before: Program | None
     after: Program | None
+    forgets: tuple[str, ...] = ()
     faults: tuple[Mapping[str, Any], ...] = ()
 
     def wanted(self, recovery: str) -> Program | None:
@@ -161,6 +163,7 @@ class Matrix:
         engine = DrivenEngine(self._wrap)
         if scenario.before is not None:
             engine.up(shared.setup, scenario.before(stack_id))
+            engine.forget(scenario.forgets)
         for fault in scenario.faults:
             world.fault(name=f"gp-p-{stack_id}-*", **fault)
         return stack_id, world, engine
@@ -313,7 +316,7 @@ def in_time(world: World) -> bool:
 def wrong(pods: Sequence[Pod], engine: DrivenEngine, program: Program | None, stack_id: str) -> str:
     """How cloud and state differ from what the program declares; empty: not at all."""
     declared = program(stack_id) if program is not None else ()
-    nodes = {one.inputs["name"]: one for one in declared if one.type.endswith(":GpuNode")}
+    nodes = {one.inputs["node"]: one for one in declared if one.type.endswith(":GpuNode")}
     problems = []
     if slugs(pods) != sorted(nodes):
         problems.append(f"the cloud holds {[pod['name'] for pod in pods]} instead of {sorted(nodes)}")

@@ -27,7 +27,7 @@ def test_a_provider_that_launches_without_looking_is_found_out(emulator: Emulato
         Scenario(
             "careless create",
             None,
-            lambda stack: [Declared(careless.TYPE, "a", {"name": "a", "image": "one", "stackId": stack})],
+            lambda stack: [Declared(careless.TYPE, "a", {"node": "a", "image": "one", "stackId": stack})],
         )
     )
     launches = {
