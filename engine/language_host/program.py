@@ -15,6 +15,10 @@ from pulumi.runtime.proto import language_pb2
 from .fence import raise_fence
 from .streams import START
 
+# Before an answer on the pipe. A response that says "all went well" is no bytes at all, and so is that of a Python
+# that died; and the engine deletes what a program that went well did not declare.
+_COMPLETE = b"complete:"
+
 
 def run_here(request: Any, context: Any) -> Any:
     """Runs the program of a RunRequest in this process and returns its RunResponse.
@@ -85,9 +89,9 @@ def run_elsewhere(python: str, request: Any) -> Any:
     with os.fdopen(read_end, "rb") as answer:
         child.communicate(request.SerializeToString())
         data = answer.read()
-    if child.returncode != 0:
-        return language_pb2.RunResponse(error=f"{python} ended with status {child.returncode}")
-    return language_pb2.RunResponse.FromString(data)
+    if not data.startswith(_COMPLETE):
+        return language_pb2.RunResponse(error=f"The program's Python ended early (status {child.returncode})")
+    return language_pb2.RunResponse.FromString(data.removeprefix(_COMPLETE))
 
 
 def main(arguments: list[str]) -> None:
@@ -100,4 +104,4 @@ def main(arguments: list[str]) -> None:
     request = language_pb2.RunRequest.FromString(sys.stdin.buffer.read())
     response = run_here(request, None)
     with os.fdopen(int(arguments[0]), "wb") as answer:
-        answer.write(response.SerializeToString())
+        answer.write(_COMPLETE + response.SerializeToString())

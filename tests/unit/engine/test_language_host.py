@@ -148,6 +148,14 @@ def test_a_program_that_ends_well(tmp_path, source):
     program.execute(str(tmp_path))
 
 
+def test_a_program_elsewhere_that_dies_is_no_success(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec cat >/dev/null\n")
+    python.chmod(0o755)
+    answer = program.run_elsewhere(str(python), language_pb2.RunRequest(pwd=str(tmp_path)))
+    assert "ended early (status 0)" in answer.error
+
+
 def started() -> subprocess.Popen[bytes]:
     child = subprocess.Popen([*START, "host", "127.0.0.1:1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None
