@@ -15,8 +15,8 @@ from pulumi.runtime.proto import language_pb2
 from .fence import raise_fence
 from .streams import START
 
-# Before an answer on the pipe. A response that says "all went well" is no bytes at all, and so is that of a Python
-# that died; and the engine deletes what a program that went well did not declare.
+# Before an answer on the pipe. A response that says "all went well" is no bytes at all, and so is that of a
+# Python that died; and the engine deletes what a program that went well did not declare.
 _COMPLETE = b"complete:"
 
 
