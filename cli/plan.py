@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cli.errors import CliError
 from cli.state import NODE_TYPE, candidate_text, price
@@ -22,11 +22,15 @@ class PlannedNode:
         name: Its slug.
         candidate: What the plan expects to get, in words.
         estimated_usd: The plan's estimate, USD per hour; None where the plan has none.
+        candidates: What may be rented, as the node's inputs say it.
+        order: `listed` or `price`.
     """
 
     name: str
     candidate: str
     estimated_usd: float | None
+    candidates: tuple[Mapping[str, Any], ...] = ()
+    order: Literal["listed", "price"] = "listed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,13 @@ def _rents(plan: Mapping[str, Any]) -> bool:
 
 def _planned(urn: str, plan: Mapping[str, Any]) -> PlannedNode:
     outputs = plan.get("state") or {}
+    candidates = outputs.get("candidates")
+    if not isinstance(candidates, list):
+        candidates = []  # not known when the plan was made
     return PlannedNode(
         name=str(outputs.get("node") or urn.rsplit("::", 1)[-1]),
         candidate=candidate_text(outputs.get("candidate")),
         estimated_usd=price(outputs.get("estimatedHourlyUsd")),
+        candidates=tuple(candidate for candidate in candidates if isinstance(candidate, Mapping)),
+        order="price" if outputs.get("order") == "price" else "listed",
     )

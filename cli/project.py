@@ -46,25 +46,18 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
         base: The caller's environment.
 
     Raises:
-        CliError: There is no engine on this machine.
+        EngineError: There is no engine on this machine.
     """
     from cli.emulated import running_scale
     from engine.environment import QUIET, environment
-    from engine.errors import EngineError
-    from engine.installed import locate
+    from engine.installed import require
 
-    try:
-        if is_dev(stack, base):
-            # One dial for the emulators and for the clients that wait on them.
-            running = running_scale(root / ".gpuplane" / "emulators")
-            scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
-            return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale})
-        engine = locate()
-    except EngineError as error:
-        raise CliError(str(error)) from None
-    if engine is None:
-        raise CliError("there is no Pulumi engine on this machine yet: run `make engine`")
-    path = os.pathsep.join([str(engine.folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
+    if is_dev(stack, base):
+        # One dial for the emulators and for the clients that wait on them.
+        running = running_scale(root / ".gpuplane" / "emulators")
+        scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
+        return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale})
+    path = os.pathsep.join([str(require().folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
     return {**QUIET, **base, "PATH": path}
 
 
