@@ -216,7 +216,7 @@ class Ender:
         quiet_at = self._clock.monotonic() + max(QUIET_S, left)
         while True:
             asked_at = self._clock.monotonic()
-            found = self._living(clouds, prefix, ended)
+            found = self._living(clouds, prefix, intents, ended)
             for cloud, instance in found:
                 self._send_delete(cloud, instance.id)
             for cloud, instance in found:
@@ -231,11 +231,19 @@ class Ender:
             self._clock.sleep(max(0.0, min(QUIET_S, quiet_at - now)), self._cancel)
 
     def _living(
-        self, clouds: Mapping[str, GpuCloud], prefix: str, ended: Mapping[tuple[str, str], Instance]
+        self,
+        clouds: Mapping[str, GpuCloud],
+        prefix: str,
+        intents: IntentLog,
+        ended: Mapping[tuple[str, str], Instance],
     ) -> list[tuple[GpuCloud, Instance]]:
         found: dict[tuple[str, str], tuple[GpuCloud, Instance]] = {}
         for cloud in clouds.values():
-            for instance in self._list(cloud, prefix):
+            listed = self._list(cloud, prefix)
+            ids = {instance.id for instance in listed} | {i for _, i in ended}
+            # A node that was launched a moment ago may be missing in the listing.
+            new = {a.instance_id for a in intents.answered(prefix) if a.cloud == cloud.name}
+            for instance in [*listed, *(cloud.get(i) for i in sorted(new - ids))]:
                 key = (cloud.name, instance.id)
                 # Some clouds go on showing a node that `end` has rightly taken for gone.
                 done = key in ended and instance.state is InstanceState.DELETING

@@ -110,7 +110,8 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
             wait = first + FIRST_LISTINGS_APART_S - op.clock.monotonic()
             if wait > 0:
                 op.clock.sleep(wait, op.cancel)
-        matches = current(op)
+        matches = [*current(op)]
+        matches += _not_listed_yet(op, preferred_id, {m.key for m in matches})
     except CancelledError:
         raise
     except GpuCloudError as error:
@@ -155,6 +156,20 @@ def end_surplus(op: Operation, match: Match, keep: Match | None) -> None:
             kept=held.instance,
             kept_candidate=held.candidate,
         ) from error
+
+
+def _not_listed_yet(op: Operation, preferred_id: str, listed: Collection[tuple[str, str]]) -> list[Match]:
+    """Nodes whose id is known although no listing shows them: just launched, or named by the caller."""
+    known = [("", preferred_id)] if preferred_id else []
+    known += [(answer.cloud, answer.instance_id) for answer in op.intents.answered(op.node_prefix)]
+    found: dict[tuple[str, str], Match] = {}
+    for cloud in op.accounts():
+        for name, instance_id in known:
+            key = (cloud.name, instance_id)
+            if name in ("", cloud.name) and key not in listed and key not in found:
+                for match in matching(op, cloud.credentials, [cloud.get(instance_id)], op.dead):
+                    found[key] = match
+    return list(found.values())
 
 
 def _list_node(op: Operation, credentials: str) -> list[Instance]:

@@ -19,6 +19,9 @@ from pathlib import Path
 from gpu_clouds.clock import Clock
 from gpu_clouds.errors import ValidationError
 
+ANSWERED_FOR_S = 30.0
+"""For so long after its launch a node may be missing in a listing; its id is remembered meanwhile."""
+KEEP_CLOSED_S = 3600.0
 KEEP_DAYS = 7
 """Files that nobody has written to for so long are removed, whatever is in them."""
 
@@ -38,6 +41,31 @@ class Intent:
     marker: str
     cloud: str
     opened_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A launch that was answered a moment ago.
+
+    Attributes:
+        marker: The node's name.
+        cloud: Name of the cloud.
+        instance_id: The node's id.
+        at: `Clock.time()` of the answer.
+    """
+
+    marker: str
+    cloud: str
+    instance_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What a file of intents says."""
+
+    open: dict[str, Intent]
+    answers: list[Answer]
 
 
 def state_root() -> Path:
@@ -64,7 +92,7 @@ class IntentLog:
         """This stack has been seen on this machine before this run."""
         self._clock = clock
         self._cond = threading.Condition()
-        self._own: dict[str, Intent] = {}
+        self._own = _Contents({}, [])
         self._pending: list[str] = []
         self._asked = 0
         self._synced = 0
@@ -72,7 +100,7 @@ class IntentLog:
         self._broken: OSError | None = None
         self._fd = -1
         self._path: Path | None = None
-        self._others: dict[str, tuple[tuple[int, int], dict[str, Intent]]] = {}
+        self._others: dict[str, tuple[tuple[int, int], _Contents]] = {}
 
     def remember_machine(self) -> None:
         """Makes the folder, so that the next run knows this machine."""
@@ -106,15 +134,23 @@ class IntentLog:
                     self._sync()
             if self._broken is not None:
                 raise self._cannot_write(self._broken) from self._broken
-            self._own[intent.id] = intent
+            self._own.open[intent.id] = intent
         return intent
 
-    def close(self, intent: Intent) -> None:
-        """Says that the launch was answered, or is known not to have happened."""
+    def close(self, intent: Intent, instance_id: str = "") -> None:
+        """Says that the launch was answered, or is known not to have happened.
+
+        Args:
+            intent: The intent.
+            instance_id: The node that came of it, if one did.
+        """
         with self._cond:
-            if self._own.pop(intent.id, None) is None or self._fd < 0:
+            if self._own.open.pop(intent.id, None) is None or self._fd < 0:
                 return
-            line = json.dumps({"op": "close", "id": intent.id, "at": self._clock.time()}) + "\n"
+            now = self._clock.time()
+            if instance_id:
+                self._own.answers.append(Answer(intent.marker, intent.cloud, instance_id, now))
+            line = json.dumps({"op": "close", "id": intent.id, "node": instance_id, "at": now}) + "\n"
             try:
                 os.write(self._fd, line.encode())
             except OSError as error:
@@ -133,9 +169,12 @@ class IntentLog:
             Seconds, never below 0.
         """
         with self._cond:
-            found = [i for i in self._own.values() if i.marker.startswith(marker_prefix)]
-            for intents in self._read_others():
-                found += [i for i in intents.values() if i.marker.startswith(marker_prefix)]
+            found = [
+                intent
+                for contents in (self._own, *self._read_others())
+                for intent in contents.open.values()
+                if intent.marker.startswith(marker_prefix)
+            ]
         if not found:
             return None
         return max(0.0, self._clock.time() - max(i.opened_at for i in found))
@@ -144,6 +183,21 @@ class IntentLog:
         """Seconds until no open intent of these markers is younger than `settle_s`; 0 if that is so now."""
         age = self.youngest_open(marker_prefix)
         return 0.0 if age is None else max(0.0, settle_s - age)
+
+    def answered(self, marker_prefix: str) -> list[Answer]:
+        """Nodes launched less than 30 s ago: a listing may not show them yet, a status call does.
+
+        Args:
+            marker_prefix: Start of the markers that count.
+        """
+        since = self._clock.time() - ANSWERED_FOR_S
+        with self._cond:
+            return [
+                answer
+                for contents in (self._own, *self._read_others())
+                for answer in contents.answers
+                if answer.at >= since and answer.marker.startswith(marker_prefix)
+            ]
 
     def _sync(self) -> None:
         """Writes and syncs all that is pending, the lock given back meanwhile."""
@@ -182,8 +236,8 @@ class IntentLog:
         _sync_folder(self.folder)
         self._path, self._fd = path, fd
 
-    def _read_others(self) -> list[dict[str, Intent]]:
-        result = []
+    def _read_others(self) -> list[_Contents]:
+        result: list[_Contents] = []
         for path in self.folder.glob("*.jsonl"):
             if path == self._path:
                 continue
@@ -209,8 +263,9 @@ class IntentLog:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The file's own time, not ours: a run with another time scale must not hide or age it.
-                old = time.time() - os.fstat(fd).st_mtime > KEEP_DAYS * 86400
-                if old or (path.suffix == ".jsonl" and not _read(path)):
+                age = time.time() - os.fstat(fd).st_mtime
+                closed = age > KEEP_CLOSED_S and not _read(path).open
+                if closed or age > KEEP_DAYS * 86400:
                     path.unlink(missing_ok=True)
             except BlockingIOError:
                 continue
@@ -225,9 +280,10 @@ class IntentLog:
         )
 
 
-def _read(path: Path) -> dict[str, Intent]:
-    """The open intents of a file; a torn last line was never synced, so its launch was never sent."""
+def _read(path: Path) -> _Contents:
+    """Reads a file; a torn last line was never synced, so its launch was never sent."""
     found: dict[str, Intent] = {}
+    answers: list[Answer] = []
     alive_at = 0.0
     for line in path.read_text(errors="replace").splitlines():
         try:
@@ -236,10 +292,13 @@ def _read(path: Path) -> dict[str, Intent]:
             if entry["op"] == "open":
                 found[entry["id"]] = Intent(entry["id"], entry["marker"], entry["cloud"], alive_at)
             else:
-                found.pop(entry["id"], None)
+                closed = found.pop(entry["id"])
+                if entry["node"]:
+                    answers.append(Answer(closed.marker, closed.cloud, entry["node"], float(entry["at"])))
         except (ValueError, KeyError, TypeError):
             continue
-    return {key: Intent(i.id, i.marker, i.cloud, alive_at) for key, i in found.items()}
+    alive = {key: Intent(i.id, i.marker, i.cloud, alive_at) for key, i in found.items()}
+    return _Contents(alive, answers)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -192,7 +192,7 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
         raise AmbiguousError(
             f"the client of {cloud.name} failed after sending ({type(error).__name__})", cloud=cloud.name
         ) from error
-    op.intents.close(intent)
+    op.intents.close(intent, instance.id)
     return instance
 
 
@@ -219,7 +219,7 @@ def _reconcile(op: Operation, cloud: GpuCloud, error: GpuCloudError) -> Match | 
         if keep is not None:
             if len(matches) == len(op.unanswered) == 1:
                 intent, _ = op.unanswered.pop()
-                op.intents.close(intent)
+                op.intents.close(intent, keep.instance.id)
             # Otherwise another one may still appear: `settle` ends it.
             return keep
     if not looked and not isinstance(error, TransientError):
