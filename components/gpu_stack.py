@@ -1,0 +1,77 @@
+"""Everything that a stack file declares: the guard, then the clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.cost_table import NodeCost, cost_table
+from components.gpu_cluster import GpuCluster, GpuClusterArgs
+from components.node_args import api_key_of, secret
+from dynamic_providers.leak_guard import LeakGuard
+from stack_config import StackConfig
+
+GUARD = "leak-guard"
+
+
+class GpuStack:
+    """Declares the resources of a stack.
+
+    Args:
+        config: The checked configuration.
+
+    Attributes:
+        guard: Made before all nodes, deleted after them.
+        clusters: Clusters by name.
+    """
+
+    def __init__(self, config: StackConfig) -> None:
+        self._config = config
+        self.guard = LeakGuard(
+            GUARD,
+            stack_id=config.stack_id,
+            credentials=list(config.credentials),
+            nodes=list(config.node_names()),
+        )
+        self.clusters: Mapping[str, GpuCluster] = {
+            name: GpuCluster(
+                name,
+                GpuClusterArgs(
+                    guard=self.guard.id,
+                    cluster=cluster,
+                    candidates=config.candidates(name),
+                    order=config.order(name),
+                ),
+            )
+            for name, cluster in config.clusters.items()
+        }
+        if pulumi.runtime.is_dry_run():
+            _show_costs(self.clusters)
+
+    def outputs(self) -> dict[str, Any]:
+        """What the stack exports; prices are the actual ones, so they are known once the nodes exist."""
+        return {
+            "nodes": pulumi.Output.all(
+                **{name: cluster.details() for name, cluster in self.clusters.items()}
+            ),
+            "hourlyUsd": pulumi.Output.all(*(c.hourly_usd for c in self.clusters.values())).apply(
+                lambda prices: round(sum(prices), 6)
+            ),
+            "apiKeys": {
+                name: secret(key)
+                for name, cluster in self._config.clusters.items()
+                if (key := api_key_of(cluster)) is not None
+            },
+        }
+
+
+def _show_costs(clusters: Mapping[str, GpuCluster]) -> None:
+    """One block at the end of a preview."""
+
+    def show(found: list[list[NodeCost]]) -> None:
+        if table := cost_table([node for nodes in found for node in nodes]):
+            pulumi.log.info(table)
+
+    pulumi.Output.all(*(cluster.costs() for cluster in clusters.values())).apply(show)

@@ -1,0 +1,185 @@
+"""What is wrong with a node's inputs, found before anything exists.
+
+First what needs no network (names, rules, capabilities), then, for a node that is new or changed, the account and
+today's prices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from pulumi.dynamic import CheckFailure
+
+from dynamic_providers.clouds import Shared
+from dynamic_providers.estimates import dearest
+from dynamic_providers.host.call import progress
+from dynamic_providers.inputs import CandidateInput, NodeInputs
+from gpu_clouds import catalog, marker
+from gpu_clouds.errors import CancelledError, GpuCloudError, ValidationError
+from gpu_clouds.models import AccountStatus, Candidate, CapacityType, Offer
+from gpu_clouds.registry import cloud_info
+
+_PORT = re.compile(r"([0-9]{1,5})/(http|tcp)")
+_ROOM_USD = 0.001
+"""Prices are sums of rounded numbers: a tenth of a cent above the cap passes."""
+
+
+def broken_rules(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckFailure]:
+    """Rules that need no network, for inputs that are known.
+
+    Args:
+        inputs: The inputs; unknown ones have their default.
+        unknown: Names of those.
+    """
+    yield from _names(inputs, unknown)
+    if not {"image", "templateId"} & unknown:
+        if inputs.image and inputs.template_id:
+            yield CheckFailure("image", "give image or templateId, not both")
+        elif not inputs.image and not inputs.template_id:
+            yield CheckFailure("image", "give an image, or the templateId of a template of the cloud")
+    for index, port in enumerate(inputs.ports):
+        found = _PORT.fullmatch(port)
+        if not found or not 1 <= int(found[1]) <= 65535:
+            yield CheckFailure(f"ports[{index}]", f"{port!r} must look like 8000/http or 22/tcp")
+    asked = f"{inputs.readiness.port}/{inputs.readiness.kind}"
+    if not {"readiness", "ports"} & unknown and inputs.readiness.kind != "none" and asked not in inputs.ports:
+        yield CheckFailure(
+            "readiness.port", f"{asked} is not one of ports ({', '.join(inputs.ports) or 'none'})"
+        )
+
+
+def resolve(inputs: NodeInputs, shared: Shared) -> tuple[tuple[CandidateInput, ...], list[CheckFailure]]:
+    """The candidates with canonical GPU names; an ambiguous name becomes several candidates.
+
+    Args:
+        inputs: The inputs.
+        shared: Knows the credential sets.
+
+    Returns:
+        The candidates, and what is wrong with some of them.
+    """
+    resolved: list[CandidateInput] = []
+    failures: list[CheckFailure] = []
+    for index, given in enumerate(inputs.candidates):
+        try:
+            resolved += _resolve(given, shared)
+        except ValidationError as error:
+            failures.append(CheckFailure(f"candidates[{index}]", error.message))
+    return tuple(dict.fromkeys(resolved)), failures
+
+
+def account_rules(inputs: NodeInputs, shared: Shared, *, is_new: bool) -> Iterator[CheckFailure]:
+    """One authenticated read for each credential set, at most once in this process.
+
+    Args:
+        inputs: Resolved inputs.
+        shared: Reads accounts.
+        is_new: The node does not exist yet, so it needs room in a limit.
+    """
+    for name in dict.fromkeys(candidate.credentials for candidate in inputs.candidates):
+        account = shared.account(name)
+        if account.problem:
+            yield CheckFailure("candidates", account.problem)
+        elif account.status is not None and is_new and (limit := _limit(account.status)):
+            yield CheckFailure("candidates", f"credential set {name!r} {limit}")
+
+
+def price_rules(inputs: NodeInputs, offers: Mapping[Candidate, Offer]) -> Iterator[CheckFailure]:
+    """The caps, against the dearest candidate: a failover may choose any of them.
+
+    Args:
+        inputs: Resolved inputs.
+        offers: Prices of today or list prices.
+    """
+    found = dearest([c.candidate() for c in inputs.candidates], offers)
+    if found is None:
+        return
+    candidate, price = found
+    cap, budget, nodes = inputs.max_hourly_usd, inputs.budget_hourly_usd, inputs.cluster_nodes
+    if cap is not None and price > cap + _ROOM_USD:
+        yield CheckFailure(
+            "maxHourlyUsd",
+            f"{candidate} costs {price:.2f} USD/h, above the cap of {cap:.2f}: raise the cap or drop this candidate",
+        )
+    if budget is not None and price * nodes > budget + _ROOM_USD:
+        yield CheckFailure(
+            "budgetHourlyUsd",
+            f"{nodes} node(s) of {candidate} cost {price * nodes:.2f} USD/h, above the budget of {budget:.2f}: raise "
+            "the budget, drop this candidate or use fewer nodes",
+        )
+
+
+def expiry_rule(inputs: NodeInputs, now: datetime) -> Iterator[CheckFailure]:
+    """A node that is no longer wanted is not made."""
+    if inputs.expires_at is not None and inputs.expires_at <= now:
+        yield CheckFailure(
+            "expiresAt", f"{inputs.expires_at.isoformat()} has passed: remove the node, or set a later time"
+        )
+
+
+def offers_for(candidates: Sequence[Candidate], shared: Shared) -> dict[Candidate, Offer]:
+    """Prices of today where the cloud tells them, else list prices.
+
+    Args:
+        candidates: Resolved candidates.
+        shared: Asks each cloud once a minute, whoever wants to know.
+    """
+    offers = {c: price for c in candidates if (price := catalog.list_price(c)) is not None}
+    for name in dict.fromkeys(c.credentials for c in candidates):
+        wanted = [c for c in candidates if c.credentials == name]
+        try:
+            cloud = shared.cloud(name)
+            if cloud.capabilities.price_before_create:
+                live = {offer.candidate: offer for offer in shared.run.offers(cloud, wanted)}
+                offers.update(live)
+        except CancelledError:
+            raise
+        except GpuCloudError as error:
+            progress(f"{wanted[0].cloud} tells no prices now ({error.kind}); list prices are used")
+    return offers
+
+
+def _names(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckFailure]:
+    if "guard" not in unknown and not inputs.guard:
+        yield CheckFailure("guard", "is required: the id of the stack's LeakGuard")
+        return
+    guard = inputs.guard or "00000000"
+    for part, name in (("guard", "00000000"), ("node", inputs.node)):
+        if part in unknown:
+            continue
+        try:
+            marker.Marker(marker.DECLARED, guard if part == "guard" else "00000000", name, "00000000")
+        except ValidationError as error:
+            yield CheckFailure(part, error.message)
+
+
+def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
+    info = cloud_info(given.cloud)
+    shared.source(given.credentials, given.cloud)
+    if given.capacity is CapacityType.SPOT and not info.capabilities.spot:
+        raise ValidationError(f"{info.title} rents no spot nodes through this API: use capacity on_demand")
+    if given.capacity not in (CapacityType.ON_DEMAND, CapacityType.SPOT):
+        raise ValidationError(f"{info.title} rents no {given.capacity} nodes: use capacity on_demand")
+    catalog.resolve_region(given.cloud, given.region)
+    names = catalog.resolve_gpu(given.gpu)
+    sold = [name for name in names if catalog.native_gpu(given.cloud, name) is not None]
+    if not sold:
+        raise ValidationError(
+            f"{info.title} has no GPU {' or '.join(names)}; it has: {', '.join(catalog.native_gpus(given.cloud))}"
+        )
+    return [given.model_copy(update={"gpu": name}) for name in sold]
+
+
+def _limit(status: AccountStatus) -> str:
+    """Why the account has no room for one more node; empty if it has, or does not tell."""
+    if status.balance_usd is not None and status.balance_usd <= 0:
+        return f"has a balance of {status.balance_usd:.2f} USD: add credit"
+    if (
+        status.machine_limit is not None
+        and status.machines_in_use is not None
+        and status.machines_in_use >= status.machine_limit
+    ):
+        return f"has {status.machines_in_use} of {status.machine_limit} allowed machines in use: end some, or ask for more"
+    return ""

@@ -1,0 +1,138 @@
+"""The outputs of a node. They repeat the inputs, because `diff`, `update` and `delete` see nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dynamic_providers.base import inputs_in
+from dynamic_providers.estimates import candidate_output
+from dynamic_providers.inputs import NodeInputs
+from gpu_clouds import marker
+from gpu_clouds.marker import Marker
+from gpu_clouds.models import Candidate, Instance, InstanceState
+
+COMPUTED = (
+    "candidate",
+    "instanceId",
+    "marker",
+    "state",
+    "cloud",
+    "region",
+    "gpu",
+    "gpuCount",
+    "hourlyUsd",
+    "endpoints",
+    "ssh",
+)
+"""Outputs that are no inputs. Known only after the real create; but `candidate`, which a preview estimates."""
+
+ESTIMATED = ("estimatedHourlyUsd", "estimatedMonthlyUsd", "estimateSource", "estimateDate")
+"""Outputs of a create in preview; the real one has `hourlyUsd` instead."""
+
+
+def node_outputs(
+    inputs: Mapping[str, Any],
+    candidate: Candidate,
+    instance: Instance,
+    *,
+    ready: bool,
+    hourly_usd: float | None,
+) -> dict[str, Any]:
+    """All outputs of a node.
+
+    Args:
+        inputs: Its inputs, normalised.
+        candidate: The candidate that won.
+        instance: The node as its cloud shows it.
+        ready: It answered its readiness probe; otherwise the cloud's own state is kept, and the next `up` goes on.
+        hourly_usd: What it costs, USD per hour.
+    """
+    state = InstanceState.READY if ready else instance.state
+    if not ready and state is InstanceState.READY:
+        state = InstanceState.RUNNING  # reachable by its cloud's word, but the probe had no answer
+    outs: dict[str, Any] = {
+        **inputs,
+        "candidate": candidate_output(candidate),
+        "instanceId": instance.id,
+        "marker": instance.name,
+        **_seen(instance, candidate),
+        "state": str(state),
+    }
+    if hourly_usd is not None:
+        outs["hourlyUsd"] = hourly_usd
+    return outs
+
+
+def refreshed(outs: Mapping[str, Any], instance: Instance) -> dict[str, Any]:
+    """Old outputs with what the cloud shows now; a drifted image also shows as the input that it is."""
+    candidate_gpu = outs.get("gpu", "")
+    new = {**outs, **_seen(instance, None)}
+    new["gpu"] = instance.gpu or candidate_gpu
+    new["gpuCount"] = instance.gpu_count or outs.get("gpuCount", 0)
+    new["region"] = instance.region or outs.get("region", "")
+    if instance.hourly_usd is not None:
+        new["hourlyUsd"] = instance.hourly_usd
+    if instance.image and outs.get("image") and instance.image != outs["image"]:
+        new["image"] = instance.image
+    was_ready = outs.get("state") == InstanceState.READY
+    # A probe that never succeeded does not count as ready because the cloud says that the node runs.
+    if instance.state is InstanceState.READY and not was_ready:
+        new["state"] = outs.get("state", str(InstanceState.RUNNING))
+    elif was_ready and instance.state is InstanceState.RUNNING:
+        new["state"] = str(InstanceState.READY) if instance.endpoints else str(InstanceState.RUNNING)
+    else:
+        new["state"] = str(instance.state)
+    return new
+
+
+def imported(instance: Instance, credentials: str, stack_id: str, name: str) -> dict[str, Any]:
+    """Outputs of a node that the state does not know yet, as far as its cloud tells them.
+
+    Args:
+        instance: The node.
+        credentials: The credential set that shows it.
+        stack_id: The stack that takes it over.
+        name: Name of the resource.
+    """
+    found = Marker.parse(instance.name)
+    candidate = Candidate(
+        instance.cloud, credentials, instance.region, instance.gpu, max(1, instance.gpu_count)
+    )
+    inputs: dict[str, Any] = {
+        "guard": found.stack_id if found else stack_id,
+        "node": found.node if found else name,
+        "candidates": [candidate_output(candidate)],
+    }
+    if instance.image:
+        inputs["image"] = instance.image
+    ready = instance.state is InstanceState.READY
+    outs = node_outputs(inputs, candidate, instance, ready=ready, hourly_usd=instance.hourly_usd)
+    return {**outs, "imported": True}
+
+
+def old_inputs(outs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that a node's outputs repeat; `region` and others of the same name as an output are not inputs."""
+    return inputs_in(NodeInputs, outs)
+
+
+def computed(outs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs that are no inputs."""
+    return {key: outs[key] for key in COMPUTED if key in outs}
+
+
+def is_ours(outs: Mapping[str, Any]) -> bool:
+    """Whether the node carries the marker of this stack, so that it can be found by its name."""
+    found = Marker.parse(str(outs.get("marker", "")))
+    return found is not None and (found.owner, found.stack_id) == (marker.DECLARED, outs.get("guard"))
+
+
+def _seen(instance: Instance, candidate: Candidate | None) -> dict[str, Any]:
+    return {
+        "cloud": instance.cloud,
+        "region": instance.region,
+        "gpu": instance.gpu or (candidate.gpu if candidate else ""),
+        "gpuCount": instance.gpu_count or (candidate.gpu_count if candidate else 0),
+        "endpoints": [{"port": e.port, "protocol": e.protocol, "url": e.url} for e in instance.endpoints],
+        "ssh": instance.ssh,
+    }
