@@ -214,38 +214,43 @@ class CuttingProxy:
 
     def _serve(self, request: _Request, generation: int) -> tuple[bytes, bool] | None:
         """The answer to deliver and whether to fire the cut after it; None: close without an answer."""
+        call, cut, kills = self._arrive(request, generation)
+        if call.after_cut:
+            if self._frozen:
+                self._thawed.wait(60)  # no answer, no closed connection: nothing to react to
+            return None
+        if cut is None:
+            return self._forward(request, call), False
+        if not kills:
+            return self._pause(request, call, cut), False
+        if cut is Cut.ANSWERED:
+            return self._forward(request, call), True
+        if cut is Cut.UNANSWERED:
+            self._forward(request, call)
+        if cut is Cut.LATE:
+            thread = threading.Thread(target=self._send_late, args=(request, call), daemon=True)
+            self._late.append(thread)
+            thread.start()
+        self._cut.set()
+        self._thawed.wait(60)
+        return None
+
+    def _arrive(self, request: _Request, generation: int) -> tuple[Call, Cut | None, bool]:
+        """Notes a call; gives what to do with it."""
         with self._lock:
             operation = operation_of(request.method, request.path)
             call = Call(operation, 0, request.method, request.path, time.monotonic())
             self.calls.append(call)
             if self._frozen or generation != self._generation:
                 call.after_cut = True
-                return None
+                return call, None, False
             call.nth = self._counts[operation] = self._counts.get(operation, 0) + 1
             armed = self._armed
-            hit = armed is not None and (armed.operation, armed.nth) == (operation, call.nth)
-            if hit and armed and armed.kills and armed.cut is not Cut.ANSWERED:
-                # From here on nothing else may pass: the client is as good as dead. An `UNANSWERED` call
-                # still goes to the cloud below.
-                self._frozen = True
-        if not hit or armed is None:
-            return self._forward(request, call), False
-        if not armed.kills:
-            return self._pause(request, call, armed.cut), False
-        if armed.cut is Cut.ANSWERED:
-            answer = self._forward(request, call)
-            with self._lock:
-                self._frozen = True  # before the answer is out: the client's next call must not slip through
-            return answer, True
-        if armed.cut is Cut.UNANSWERED:
-            self._forward(request, call)
-        self._cut.set()
-        if armed.cut is Cut.LATE:
-            thread = threading.Thread(target=self._send_late, args=(request, call), daemon=True)
-            self._late.append(thread)
-            thread.start()
-        self._thawed.wait(60)
-        return None
+            if armed is None or (armed.operation, armed.nth) != (operation, call.nth):
+                return call, None, False
+            # From here on nothing else may pass: the client is as good as dead.
+            self._frozen = armed.kills
+            return call, armed.cut, armed.kills
 
     def _pause(self, request: _Request, call: Call, cut: Cut) -> bytes:
         if cut in (Cut.BEFORE, Cut.LATE):

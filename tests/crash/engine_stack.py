@@ -146,7 +146,7 @@ class EngineStack:
     def init(self) -> None:
         """Makes the stack (needs the engine, half a second)."""
         self._write_config({})
-        ended = self.run("stack", "init", STACK)
+        ended = self.run("stack", "init")
         assert ended.status == 0, ended.output
         self.configure(self._config)
 
