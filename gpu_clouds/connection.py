@@ -54,7 +54,8 @@ def checked_endpoint(url: str, what: str) -> str:
         what: What the URL belongs to, for the message.
 
     Raises:
-        ValidationError: Not http(s), plain http to another machine, or with a user name, query or fragment in it.
+        ValidationError: Not http(s), plain http to another machine, or with a user name, query or fragment
+        in it.
     """
     try:
         parts = urlsplit(url)

@@ -18,7 +18,8 @@ class CredentialSet:
         cloud: Name of the cloud: `runpod`.
         api_key: The account's key.
         endpoint: Base URL of the API; empty for the cloud's own. Plain http is accepted for loopback only.
-        proxy_template: How a node's http port is reached, with `{id}` and `{port}`; empty for the cloud's own way.
+        proxy_template: How a node's http port is reached, with `{id}` and `{port}`; empty for the cloud's
+            own way.
     """
 
     name: str

@@ -33,19 +33,21 @@ def connect(
 ) -> GpuCloud:
     """Opens a cloud with one credential set. Sends nothing yet.
 
-    One connection serves any number of threads and should live as long as the process: connections, pacing, the
-    circuit breaker and the catalogue are shared through it.
+    One connection serves any number of threads and should live as long as the process: connections, pacing,
+    the circuit breaker and the catalogue are shared through it.
 
     Args:
         credential_set: The account.
-        clock: What all waits and deadlines are measured with; by default the machine's, at `GPUPLANE_TIME_SCALE`.
-        cancel: Once set, waits of calls in progress end and nothing new is launched. Reads and deletes that begin
-            after that are still sent, because cleaning up needs them.
+        clock: What all waits and deadlines are measured with; by default the machine's, at
+            `GPUPLANE_TIME_SCALE`.
+        cancel: Once set, waits of calls in progress end and nothing new is launched. Reads and deletes that
+            begin after that are still sent, because cleaning up needs them.
         may_send: Called before each writing call; raises when it may not be sent any more.
         state_dir: Folder for pacing that processes of this machine share; by default `GPUPLANE_STATE_DIR`.
 
     Raises:
-        ValidationError: The cloud is unknown, the key is missing, the endpoint is not acceptable, or time is scaled for
+        ValidationError: The cloud is unknown, the key is missing, the endpoint is not acceptable, or time is
+        scaled for
             an endpoint that is not on this machine.
     """
     info = cloud_info(credential_set.cloud)
