@@ -69,6 +69,7 @@ def checked_endpoint(url: str, what: str) -> str:
         raise ValidationError(f"{what}: the endpoint may have no user name, query or fragment in it")
     if parts.scheme == "http" and not is_loopback(url):
         raise ValidationError(
-            f"{what}: plain http is for this machine only; {host} must be reached by https://, or the key could be read"
+            f"{what}: plain http is for this machine only, because anybody on the way could read the key; "
+            f"use https:// for {host}"
         )
     return url.rstrip("/")

@@ -82,9 +82,9 @@ class Metrics:
         return found
 
     def flush(self) -> None:
-        """Writes to wherever the environment says. Never raises: a counter is not worth a failed
-        operation.""" file, gateway = os.environ.get("GPUPLANE_METRICS_FILE"),
-        os.environ.get("GPUPLANE_PUSHGATEWAY_URL")
+        """Writes to wherever the environment says. Never raises: no operation fails for a counter."""
+        file = os.environ.get("GPUPLANE_METRICS_FILE")
+        gateway = os.environ.get("GPUPLANE_PUSHGATEWAY_URL")
         if not file and not gateway:
             return
         with self._flushing:

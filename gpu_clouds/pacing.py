@@ -273,11 +273,10 @@ _header_pacers_lock = threading.Lock()
 
 
 def header_pacer(connection: Connection, title: str) -> HeaderPacer:
-    """The pacer that all connections with this cloud and key share; limits are per account, not per
-    connection.""" credentials = connection.credentials
+    """The pacer of this cloud and key, shared by all connections: limits belong to the account."""
+    credentials = connection.credentials
     path = pacing_file(connection.state_dir, credentials.cloud, credentials.api_key)
-    # The clock's identity is part of the key, and the pacer keeps its clock, so that no other can take its
-    # place.
+    # The pacer keeps its clock alive, so that no other clock can have this identity meanwhile.
     key = (path, id(connection.clock))
     with _header_pacers_lock:
         pacer = _header_pacers.get(key)

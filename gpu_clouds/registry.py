@@ -58,8 +58,8 @@ def connect(
     endpoint = credential_set.endpoint or info.endpoint
     if isinstance(clock, SystemClock) and clock.scale != 1 and not is_loopback(endpoint):
         raise ValidationError(
-            f"{where}: time is scaled by {clock.scale:g} (GPUPLANE_TIME_SCALE), which is for emulators on this machine "
-            f"only, but the endpoint is {endpoint}",
+            f"{where}: time is scaled by {clock.scale:g} (GPUPLANE_TIME_SCALE), which is for emulators on this "
+            f"machine only, but the endpoint is {endpoint}",
             cloud=info.name,
         )
     module, _, function = info.factory.partition(":")

@@ -260,7 +260,8 @@ class RunPodClient:
         """A success that can not be read: for a write nobody knows what was done."""
         error = errors.AmbiguousError if kind.writes else errors.UnknownCloudError
         return error(
-            f"RunPod, credential set {self._http.credentials!r}: {operation}: HTTP {answer.status}, but {why}",
+            f"RunPod, credential set {self._http.credentials!r}: {operation}: HTTP {answer.status}, "
+            f"but {why}",
             cloud="runpod",
             status=answer.status,
             request_id=answer.request_id,

@@ -100,8 +100,8 @@ class RunPodCloud:
         return [self._instance(pod) for pod in self._client.list_pods() if pod.name.startswith(name_prefix)]
 
     def update(self, instance_id: str, spec: InstanceSpec) -> Instance:
-        """Sets image, env, ports, args and disk. RunPod resets a running pod for that: its container disk is
-        lost.""" template = spec.template
+        """Sets image, env, ports, args and disk; a running pod is reset and loses its container disk."""
+        template = spec.template
         body: dict[str, object] = {
             "env": dict(_env(template)),
             "ports": list(template.ports),
@@ -137,8 +137,8 @@ class RunPodCloud:
             )
 
     def logs(self, instance_id: str, *, tail: int = 100, cursor: str = "") -> Iterator[LogLine]:
-        """Streams the log; a lost connection is taken up again after the last line seen, three times in a
-        row.""" lost = 0
+        """Streams the log; a lost connection is resumed after the last line seen, three times in a row."""
+        lost = 0
         while not self._cancel.is_set():
             try:
                 for event in self._client.pod_events(
