@@ -6,6 +6,7 @@ an ordinary error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -78,8 +79,11 @@ class DetailedDiff(DiffResult):
         )
 
 
+_QUOTED = re.compile(r'\["((?:[^"\\]|\\.)*)"\]')
+
+
 def root_of(path: str) -> str:
     """The top-level property of a property path: `env` for `env.TOKEN` and `ports` for `ports[0]`."""
-    if path.startswith('["'):
-        return path[2:].partition('"]')[0]
+    if quoted := _QUOTED.match(path):
+        return re.sub(r"\\(.)", r"\1", quoted[1])
     return path.partition(".")[0].partition("[")[0]

@@ -21,6 +21,7 @@ MIN_TEXT = 6
 """Shorter secret texts are not searched for in other values: `true` or `8000` would hide half of a state."""
 
 Path = tuple[str, ...]
+_ITEM = "[]"
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Secrets:
     """What is secret in one operation.
 
     Args:
-        paths: Where secret values are; a secret inside a list makes the whole list secret.
+        paths: Where secret values are. A list is one place: a short secret in it makes all of it secret.
         texts: Secret strings, and the forms they take in a URL, in JSON and in base64.
     """
 
@@ -99,7 +100,7 @@ class Secrets:
                 return sdk.secret(dict(value))
             return {key: self._wrap(item, (*path, str(key))) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._wrap(item, (*path, "[]")) for item in value]
+            return [self._wrap(item, (*path, _ITEM)) for item in value]
         return value
 
 
@@ -145,7 +146,7 @@ def _value(item: struct_pb2.Value, path: Path, secrets: Secrets) -> Any:
     if kind == "bool_value":
         return item.bool_value
     if kind == "list_value":
-        return [_value(each, (*path, "[]"), secrets) for each in item.list_value.values]
+        return [_value(each, (*path, _ITEM), secrets) for each in item.list_value.values]
     if kind == "struct_value":
         fields = item.struct_value.fields
         if sdk.SIGNATURE_KEY not in fields:
@@ -153,7 +154,11 @@ def _value(item: struct_pb2.Value, path: Path, secrets: Secrets) -> Any:
         if fields[sdk.SIGNATURE_KEY].string_value != sdk.SECRET_SIGNATURE:
             return sdk.special_value(item.struct_value)
         value = _value(fields["value"], path, secrets)
-        secrets.paths.add(path[: path.index("[]")] if "[]" in path else path)
+        if _ITEM not in path:
+            secrets.paths.add(path)
+        elif not (isinstance(value, str) and len(value) >= MIN_TEXT):
+            # Items move, so a place says nothing: a text is found anywhere, anything else hides its list.
+            secrets.paths.add(path[: path.index(_ITEM)])
         if path != (sdk.PROVIDER_KEY,):
             secrets.add_texts_of(value)
         return value

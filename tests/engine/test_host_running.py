@@ -64,6 +64,16 @@ def test_interrupt_ends_a_create_with_its_own_clean_up(toys: NewToyStack) -> Non
     assert stack.resources() == {}
 
 
+def test_the_cancel_at_the_normal_end_of_a_run_reaches_no_operation(toys: NewToyStack) -> None:
+    stack = toys(IMPORTS + "Toy('a')\n")
+    # A preview, an update and a refresh by one command: every part ends with a Cancel of its own.
+    stack.run("up", "--yes", "--non-interactive", "--stack", "test").expect_ok()
+    stack.run("destroy", "--refresh", "--yes", "--non-interactive", "--stack", "test").expect_ok()
+    seen = {call["event"] for call in stack.calls()}
+    assert {"create_preview", "create", "read", "delete"} <= seen
+    assert not any(call["cancelled"] for call in stack.calls())
+
+
 def test_host_ends_with_a_killed_engine(toys: NewToyStack) -> None:
     stack = toys(IMPORTS + "Toy('talks', mode='print-for-ever')\nToy('waits', mode='wait-for-cancel')\n")
     run = stack.start_operation("up")

@@ -28,6 +28,7 @@ def log(event: str, **fields: Any) -> None:
         "timeout_s": call.timeout_s,
         "hosted": call.hosted,
         "operation": call.operation,
+        "cancelled": call.cancel.is_set(),
         "pid": os.getpid(),
         "stack": pulumi.get_stack(),
         "project": pulumi.get_project(),
