@@ -13,7 +13,8 @@ from emulators.control import Control
 from emulators.faults import Faults
 from emulators.http import CutConnection, Receive, Response, Scope, Send, read_request, send_answer
 from emulators.journal import Entry, Journal
-from emulators.runpod.cloud import FAULT_KINDS, RunPod
+from emulators.runpod.cloud import RunPod
+from emulators.runpod.trouble import FAULT_KINDS
 from emulators.store import Store, open_database
 
 _log = logging.getLogger("emulators")
@@ -43,11 +44,12 @@ class Emulators:
         self._store = Store(self._database, "frame")
         self._cut = cut
         self.clock = clock or self._clock(scale)
+        self._save_clock()
         self.journal = Journal()
         self.journal.load(self._store.read("saved", "counters"))
         self.faults = Faults(FAULT_KINDS, changed=self._save_faults)
         self.faults.load(self._store.read("saved", "faults"))
-        self.frame = Frame(self.clock, self.faults, self._database, self.settle)
+        self.frame = Frame(self.clock, self.faults, self._database, self.settle, self._save_clock)
         self.runpod = RunPod(self.frame)
         self.clouds: dict[str, EmulatedCloud] = {"runpod": self.runpod}
         self._control = Control(self.frame, self.clouds, self.journal, health or {})
@@ -112,15 +114,15 @@ class Emulators:
             )
 
     def _clock(self, scale: float) -> EmulatedClock:
-        """Goes on where the last run of this folder was, downtime included."""
+        """Goes on where the last run of this folder was, downtime included, even if the scale has changed."""
         saved: Any = self._store.read("saved", "clock")
-        clock = EmulatedClock(
-            scale,
-            start=saved["start"] if isinstance(saved, dict) else None,
-            real_start=saved["real_start"] if isinstance(saved, dict) else None,
-        )
-        self._store.write([("saved", "clock", clock.snapshot())])
-        return clock
+        if not isinstance(saved, dict):
+            return EmulatedClock(scale)
+        before = EmulatedClock(saved["scale"], start=saved["start"], real_start=saved["real_start"])
+        return EmulatedClock(scale, start=before.now())
+
+    def _save_clock(self) -> None:
+        self._store.write([("saved", "clock", self.clock.snapshot())])
 
     def _save_faults(self) -> None:
         self._store.write([("saved", "faults", self.faults.list())])

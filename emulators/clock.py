@@ -80,7 +80,8 @@ class EmulatedClock:
     def snapshot(self) -> dict[str, float]:
         """What a restart needs to go on from here."""
         real = self._real_time()
-        return {"start": self._start + (real - self._real_start) * self.scale, "real_start": real}
+        now = self._start + (real - self._real_start) * self.scale
+        return {"start": now, "real_start": real, "scale": self.scale}
 
     async def sleep(self, seconds: float) -> None:
         """Waits emulated seconds."""

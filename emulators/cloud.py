@@ -22,12 +22,20 @@ class Frame:
         faults: The faults that are set, of all clouds.
         database: Where state is kept; see `emulators.store.Store`.
         settle: Lets everything happen that is due by now.
+        save_clock: Keeps the time over a restart.
     """
 
     clock: EmulatedClock
     faults: Faults
     database: sqlite3.Connection
     settle: Callable[[], None] = lambda: None
+    save_clock: Callable[[], None] = lambda: None
+
+    def advance(self, seconds: float) -> None:
+        """Moves time forward; what is due then happens."""
+        self.clock.advance(seconds)
+        self.save_clock()
+        self.settle()
 
     def wake(self, at: float) -> None:
         """Has `settle` called at emulated time `at`, if an event loop runs; requests settle first anyway."""
@@ -84,7 +92,7 @@ class EmulatedCloud(Protocol):
         """
 
     def reset(self) -> None:
-        """Forgets everything that is rented or was."""
+        """Forgets everything that is rented or was; settings stay."""
 
     async def start(self) -> None:
         """Called in the event loop before the first request."""

@@ -66,8 +66,7 @@ class Control:
             case "GET", "requests":
                 return {"requests": self._journal.entries(int(query.get("last", "100")))}
             case "POST", "clock/advance":
-                self._frame.clock.advance(_seconds(body))
-                self._frame.settle()
+                self._frame.advance(_seconds(body))
                 return {"now": self._frame.clock.now()}
             case "GET", "faults":
                 return {"faults": self._frame.faults.list()}

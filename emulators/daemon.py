@@ -30,7 +30,7 @@ def start(folder: Folder, arguments: list[str], wait_s: float = 20.0) -> dict[st
         SettingError: They did not start; the message has the last line of their log.
     """
     scale = time_scale()
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder.path / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         running = folder.endpoints()

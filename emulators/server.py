@@ -89,7 +89,7 @@ def serve(
         SettingError: A setting is wrong, or emulators of this folder run already.
     """
     scale = time_scale()
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with folder.lock_file.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ class Call:
         store: For objects other than pods.
         now: Emulated time.
         id: The object's id in the path, if there is one.
-        fault: Asks for a fault of this kind, for a node of this name.
+        fault: Asks for a fault of this kind.
     """
 
     request: Request
@@ -36,7 +36,7 @@ class Call:
     fleet: Fleet
     store: Store
     now: float
-    fault: Callable[[str, str], Fault | None]
+    fault: Callable[[str], Fault | None]
     id: str = ""
 
     @property

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from emulators.clock import SettingError
 from emulators.cloud import Frame
-from emulators.faults import Fault
-from emulators.http import Answer, CutConnection, Request
+from emulators.http import Answer, Request
 from emulators.ratelimit import RateLimiter
 from emulators.runpod import billing_api, catalog_api, logs_api, objects_api, pods_api
 from emulators.runpod.call import Call, Routes
+from emulators.runpod.control import control, summary
 from emulators.runpod.fleet import Fleet
 from emulators.runpod.node import Nodes
-from emulators.runpod.pod import Pod
-from emulators.runpod.problems import Refusal, cloudflare_page, gateway_page
-from emulators.runpod.settings import DEFAULT_KEY, AccountSettings, Settings
+from emulators.runpod.problems import Refusal, cloudflare_page
+from emulators.runpod.settings import AccountSettings, Settings
 from emulators.runpod.tcp import TcpPorts
+from emulators.runpod.trouble import Trouble
 from emulators.store import Store
-
-FAULT_KINDS = frozenset(
-    {
-        # Any call to the API, nothing done:
-        "error",
-        "html_error_page",
-        "cloudflare_403_html",
-        "rate_limited",
-        "slow",
-        "hang",
-        "cut",
-        # Any call, done, and then:
-        "error_after",
-        "hang_after",
-        "cut_after",
-        # Creates:
-        "create_refused",
-        "create_then_500",
-        "create_then_hang",
-        "pool_refused",
-        "no_capacity",
-        "stuck_provisioning",
-        "boot_fails",
-        "exits",
-        "unknown_state",
-        "unusable",
-        # Starts and deletes:
-        "start_no_free_gpu",
-        "start_without_gpu",
-        "delete_refused",
-        "delete_5xx_but_deleted",
-        # Traffic to nodes:
-        "node_error",
-        "node_slow",
-        "node_hang",
-        "node_cut",
-    }
-)
-"""Every fault that can be set; docs/emulators.md says what each does."""
 
 
 class RunPod:
@@ -117,7 +76,8 @@ class RunPod:
         if account.auth == "readonly" and request.method not in ("GET", "HEAD"):
             raise Refusal(403, "access denied")
         request.route, object_id, handler = self._routes.find(request.method, request.path.rstrip("/"))
-        if early := await self._fail_before(request):
+        trouble = Trouble(self._frame, self.fleet, request)
+        if early := await trouble.before():
             return early
         call = Call(
             request,
@@ -126,12 +86,11 @@ class RunPod:
             self.fleet,
             self._store,
             self._frame.clock.now(),
-            lambda kind, name: self._fault(kind, request, name),
+            trouble.hits,
             object_id,
         )
-        pod = self.fleet.get(account.account, object_id) if object_id else None
         answer = await handler(call)
-        await self._fail_after(request, "" if pod is None else pod.name)
+        await trouble.after()
         return answer
 
     def _authenticate(self, request: Request) -> AccountSettings:
@@ -159,59 +118,6 @@ class RunPod:
                 headers={"Retry-After": str(verdict.retry_after_s)},
             )
 
-    def _fault(self, kind: str, request: Request, name: str = "") -> Fault | None:
-        return self._frame.faults.take(
-            kind,
-            cloud=self.name,
-            method=request.method,
-            path=request.path,
-            name=name,
-            account=request.account,
-        )
-
-    async def _fail_before(self, request: Request) -> Answer | None:
-        """Faults that leave the call without effect."""
-        name = _node_name(request, self.fleet)
-        if fault := self._fault("slow", request, name):
-            await self._frame.clock.sleep(fault.number("seconds", 5))
-        if fault := self._fault("hang", request, name):
-            await self._frame.clock.sleep(fault.number("seconds", 600))
-            raise CutConnection
-        if self._fault("cut", request, name):
-            raise CutConnection
-        if fault := self._fault("rate_limited", request, name):
-            seconds = int(fault.number("retry_after_s", 12))
-            raise Refusal(
-                429, "rate limit exceeded for the minute window", headers={"Retry-After": str(seconds)}
-            )
-        if fault := self._fault("error", request, name):
-            status = int(fault.number("status", 500))
-            raise Refusal(status, fault.text("detail", "internal error"))
-        if fault := self._fault("html_error_page", request, name):
-            return gateway_page(int(fault.number("status", 502)))
-        if self._fault("cloudflare_403_html", request, name):
-            return cloudflare_page()
-        return None
-
-    async def _fail_after(self, request: Request, pod_name: str) -> None:
-        """Faults of calls that have had their effect."""
-        name = pod_name or _node_name(request, self.fleet)
-        create = request.route == "/v2/pods" and request.method == "POST"
-        delete = request.route == "/v2/pods/{id}" and request.method == "DELETE"
-        for kind, applies in (
-            ("create_then_500", create),
-            ("delete_5xx_but_deleted", delete),
-            ("error_after", True),
-        ):
-            if applies and (fault := self._fault(kind, request, name)):
-                raise Refusal(int(fault.number("status", 500)), fault.text("detail", "internal error"))
-        for kind, applies in (("create_then_hang", create), ("hang_after", True)):
-            if applies and (fault := self._fault(kind, request, name)):
-                await self._frame.clock.sleep(fault.number("seconds", 600))
-                raise CutConnection
-        if self._fault("cut_after", request, name):
-            raise CutConnection
-
     # -- what the frame asks -----------------------------------------------------------------------
 
     def settle(self) -> None:
@@ -237,7 +143,8 @@ class RunPod:
         """Pods alive, pods that were, money."""
         accounts = {one.account: one for one in self._settings.keys.values()}
         return {
-            "pods": [_summary(pod) for pod in self.fleet.all()],
+            "alive": sum(pod.phase != "TERMINATED" for pod in self.fleet.all()),
+            "pods": [summary(pod) for pod in self.fleet.all()],
             "ended": self.fleet.ended(),
             "accounts": {
                 name: {
@@ -253,43 +160,12 @@ class RunPod:
 
     def control(self, method: str, path: str, body: Any) -> Any:
         """Capacity, prices, accounts, single pods."""
-        parts = path.split("/")
-        match method, parts:
-            case "GET", ["capacity" | "prices" as table]:
-                return getattr(self._settings, table)
-            case "PUT", ["capacity" | "prices" as table]:
-                self.change_settings({table: {**getattr(self._settings, table), **_object(body)}})
-                return getattr(self._settings, table)
-            case "DELETE", ["capacity" | "prices" as table]:
-                self.change_settings({table: {}})
-                return {}
-            case "PATCH", ["account"]:
-                return self._change_account(dict(_object(body)))
-            case "POST", ["pods", pod_id, "crash"]:
-                pod = self._pod(pod_id)
-                self.fleet.stop(pod, phase=_object(body).get("phase", "EXITED"), reason="container crashed")
-                return _summary(pod)
-            case "POST", ["pods", pod_id, "terminate"]:
-                self.fleet.terminate(self._pod(pod_id), reason="terminated by the cloud")
-                return {"terminated": pod_id}
-            case "PATCH", ["pods", pod_id]:
-                pod = self._pod(pod_id)
-                for key, value in _object(body).items():
-                    if key not in ("reported_status", "unusable", "locked", "gpu_count"):
-                        raise SettingError(f"a pod's {key!r} can not be set")
-                    setattr(pod, key, value)
-                self.fleet.touch(pod)
-                return _summary(pod)
-            case _:
-                return None
+        return control(self, method, path, body)
 
     def reset(self) -> None:
-        """Forgets everything that is rented or was, and all settings."""
+        """Forgets everything that is rented or was; settings stay."""
         self.fleet.clear()
         self._limiters.clear()
-        self._config.clear()
-        self._settings = Settings()
-        self._ports.listening = self._settings.tcp_listeners
 
     async def start(self) -> None:
         """Begins to listen on the TCP ports of pods that were ready before a restart."""
@@ -298,71 +174,6 @@ class RunPod:
     async def close(self) -> None:
         """Closes the TCP ports of pods."""
         self._ports.close_all()
-
-    def _change_account(self, changes: dict[str, Any]) -> dict[str, Any]:
-        key = changes.pop("key", DEFAULT_KEY)
-        before = self._settings.keys.get(key, AccountSettings(account=str(changes.get("account", "another"))))
-        try:
-            after = replace(before, **changes)
-        except TypeError:
-            raise SettingError("an account has account, auth, balance, spend_limit") from None
-        keys = {**self.settings()["keys"], key: replace(after)}
-        self.change_settings({"keys": {k: v if isinstance(v, dict) else _fields(v) for k, v in keys.items()}})
-        return _fields(after)
-
-    def _pod(self, pod_id: str) -> Pod:
-        pod = self.fleet.any(pod_id)
-        if pod is None:
-            raise SettingError(f"there is no pod {pod_id!r}")
-        return pod
-
-
-def _fields(account: AccountSettings) -> dict[str, Any]:
-    return {
-        "account": account.account,
-        "auth": account.auth,
-        "balance": account.balance,
-        "spend_limit": account.spend_limit,
-    }
-
-
-def _object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise SettingError("the body is not an object")
-    return body
-
-
-def _node_name(request: Request, fleet: Fleet) -> str:
-    """Name of the node that a request is about: from the body of a create, or of the pod in the path."""
-    parts = request.path.strip("/").split("/")
-    if len(parts) >= 3 and parts[1] == "pods":
-        pod = fleet.any(parts[2])
-        return "" if pod is None else pod.name
-    if request.method == "POST" and parts[-1] == "pods":
-        try:
-            body = request.json()
-        except ValueError:
-            return ""
-        name = body.get("name") if isinstance(body, dict) else None
-        return name if isinstance(name, str) else ""
-    return ""
-
-
-def _summary(pod: Pod) -> dict[str, Any]:
-    """A pod for state dumps: no environment, which may hold secrets."""
-    return {
-        "id": pod.id,
-        "account": pod.account,
-        "name": pod.name,
-        "phase": pod.phase,
-        "gpu": pod.gpu_id,
-        "gpu_count": pod.gpu_count,
-        "cloud": pod.cloud,
-        "data_center": pod.data_center,
-        "usd_per_hour": pod.rate,
-        "created_at": pod.created_at,
-        "boots": pod.boots,
-    }
 
 
 def _routes(frame: Frame) -> Routes:

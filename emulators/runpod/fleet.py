@@ -134,6 +134,11 @@ class Fleet:
             digits += _DIGITS[digit]
         return digits
 
+    def draw(self, what: str) -> float:
+        """A number from 0 up to 1 that depends on the seed and on what it is for."""
+        digest = hashlib.sha256(f"{self._settings().seed}/{what}".encode()).digest()
+        return int.from_bytes(digest[:4]) / 2**32
+
     def add(self, pod: Pod, *, stuck: bool = False) -> None:
         """Takes in a new pod and begins its first boot. `stuck`: a boot that never ends."""
         settings = self._settings()
@@ -146,6 +151,7 @@ class Fleet:
 
     def start(self, pod: Pod) -> None:
         """Boots a stopped pod."""
+        pod.exit_to = "EXITED"
         self._boot(pod)
         self._say(pod, "system", f"start container for {pod.image}")
         self._save(pod)
@@ -301,8 +307,7 @@ class Fleet:
             None,
             pod.exit_at if pod.boots == 1 else None,
         )
-        draw = int.from_bytes(hashlib.sha256(f"{settings.seed}/{pod.id}/{pod.boots}".encode()).digest()[:4])
-        pod.boot_s = settings.ready_after_s + settings.ready_spread_s * draw / 2**32
+        pod.boot_s = settings.ready_after_s + settings.ready_spread_s * self.draw(f"{pod.id}/{pod.boots}")
         pod.ready_at = None if stuck else now + pod.boot_s
         if pod.ready_at is not None:
             self._later(now + pod.boot_s / 2, pod, "starting")

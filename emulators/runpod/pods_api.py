@@ -46,9 +46,9 @@ async def create_pod(call: Call) -> Answer:
     """POST /v2/pods."""
     body = call.body(bodies.create_pod)
     name = body["name"]
-    if fault := call.fault("create_refused", name):
+    if fault := call.fault("create_refused"):
         raise Refusal(int(fault.number("status", 400)), fault.text("detail", BACKEND_BROKEN))
-    if call.fault("pool_refused", name):
+    if call.fault("pool_refused"):
         raise Refusal(403, "access denied")
     _check_rules(body, call)
     template = _template(body.get("templateId"), call)
@@ -74,16 +74,16 @@ async def create_pod(call: Call) -> Answer:
     else:
         _place_cpu(pod, body, call)
     _check_money(pod, call)
-    if fault := call.fault("no_capacity", name):
+    if fault := call.fault("no_capacity"):
         raise Refusal(400, fault.text("detail", NO_CAPACITY))
-    if fault := call.fault("boot_fails", name):
+    if fault := call.fault("boot_fails"):
         pod.exit_to = "ERROR"
-    if fault := call.fault("exits", name):
+    if fault := call.fault("exits"):
         pod.exit_at = call.now + call.settings.ready_after_s + fault.number("after_s", 0)
-    if fault := call.fault("unknown_state", name):
+    if fault := call.fault("unknown_state"):
         pod.reported_status = fault.text("status", "MIGRATING")
-    pod.unusable = call.fault("unusable", name) is not None
-    call.fleet.add(pod, stuck=call.fault("stuck_provisioning", name) is not None)
+    pod.unusable = call.fault("unusable") is not None
+    call.fleet.add(pod, stuck=call.fault("stuck_provisioning") is not None)
     return Response(201, call.fleet.view(pod))
 
 
@@ -117,7 +117,7 @@ async def update_pod(call: Call) -> Answer:
 async def delete_pod(call: Call) -> Answer:
     """DELETE /v2/pods/{id}."""
     pod = _living(call)
-    if fault := call.fault("delete_refused", pod.name):
+    if fault := call.fault("delete_refused"):
         raise Refusal(int(fault.number("status", 409)), fault.text("detail", "pod can not be terminated now"))
     call.fleet.terminate(pod)
     return Response(204)
@@ -155,9 +155,9 @@ def _start(pod: Pod, call: Call) -> None:
     gpu = call.fleet.stock.catalogue.gpu(pod.gpu_id) if pod.cpu is None else None
     if gpu is not None:
         free = call.fleet.stock.free(call.settings, gpu, pod.data_center)
-        if call.fault("start_no_free_gpu", pod.name) or (free is not None and free < pod.gpu_count):
+        if call.fault("start_no_free_gpu") or (free is not None and free < pod.gpu_count):
             raise Refusal(400, NO_FREE_GPU)
-        if call.fault("start_without_gpu", pod.name):
+        if call.fault("start_without_gpu"):
             pod.gpu_count = 0
     _check_money(pod, call)
     call.fleet.start(pod)
@@ -240,7 +240,7 @@ def _place_gpu(pod: Pod, body: dict[str, Any], call: Call) -> None:
         wanted = [volume["dataCenter"]]
     version = _cuda(request, gpu.manufacturer, call)
     center = stock.place(settings, gpu, pod.cloud, count, wanted)
-    if center is None:
+    if center is None or call.fleet.draw(f"refused/{pod.id}") < settings.listed_but_refused:
         raise Refusal(400, NO_CAPACITY)
     pod.gpu_id, pod.gpu_count, pod.data_center, pod.cuda_version = gpu.id, count, center, version
     if pod.global_networking and (
