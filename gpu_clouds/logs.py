@@ -1,5 +1,4 @@
-"""Where the package's log goes in a process that nobody else configured: standard error, redacted, one line
-each."""
+"""The log of a process that nobody else configured: to standard error, redacted, one line each."""
 
 from __future__ import annotations
 

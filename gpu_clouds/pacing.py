@@ -50,8 +50,9 @@ def pacing_file(state_dir: Path, cloud: str, api_key: str) -> Path:
 
 
 class SharedTimes:
-    """A few named points in time, shared through a file; within the process only where no file can be
-    written.
+    """A few named points in time, shared through a file.
+
+    Where no file can be written they are kept within the process, with a warning.
 
     Args:
         path: The file.
@@ -71,9 +72,9 @@ class SharedTimes:
             stamp = (found.st_mtime_ns, found.st_size)
             if stamp != self._stamp:
                 # Read without the lock: a half-written text gives nothing and is read again by the next call.
-                if times := _times_in(self._path.read_text("utf-8", "replace")):
-                    with self._lock:
-                        self._times, self._stamp = {**self._times, **times}, stamp
+                times = _times_in(self._path.read_text("utf-8", "replace"))
+                with self._lock:
+                    self._times, self._stamp = {**self._times, **times}, stamp if times else None
         except OSError:
             pass  # nobody has written it yet
         return self._times.get(name, 0.0)
@@ -250,8 +251,7 @@ def parse_limits(header: str) -> Mapping[str, Mapping[str, int]]:
 
 def _block_by_retry_after(answer: Answer, shared: SharedTimes, clock: Clock) -> None:
     if answer.status == 429:
-        if asked := answer.retry_after_s():
-            shared.push("blocked", clock.time() + asked)
+        shared.push("blocked", clock.time() + (answer.retry_after_s() or 0.0))
 
 
 def _sleep_until(what: str, clock: Clock, at: float, cancel: threading.Event | None) -> None:

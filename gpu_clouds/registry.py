@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from gpu_clouds import runpod
+from gpu_clouds import logs, runpod
 from gpu_clouds.clock import Clock, SystemClock
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.cloud_info import CloudInfo
@@ -58,10 +58,11 @@ def connect(
     endpoint = credential_set.endpoint or info.endpoint
     if isinstance(clock, SystemClock) and clock.scale != 1 and not is_loopback(endpoint):
         raise ValidationError(
-            f"{where}: time is scaled by {clock.scale:g} (GPUPLANE_TIME_SCALE), which is for emulators on this "
-            f"machine only, but the endpoint is {endpoint}",
+            f"{where}: time is scaled by {clock.scale:g} (GPUPLANE_TIME_SCALE), which is for emulators on "
+            f"this machine only, but the endpoint is {endpoint}",
             cloud=info.name,
         )
+    logs.configure_from_environment()
     module, _, function = info.factory.partition(":")
     factory = cast(
         "Callable[[Connection], GpuCloud]",

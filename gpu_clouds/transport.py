@@ -1,5 +1,4 @@
-"""How a cloud is called: one HTTP client for all threads, with time-outs, pacing, retries and the breaker
-around it.
+"""How a cloud is called: one HTTP client for all threads; time-outs, pacing, retries and breaker around it.
 
 Retries are made here and nowhere else, and only of reads and deletes. A launch is sent once: whether it may
 be sent again is for `provisioning.py` to find out, by looking for the node first.
@@ -13,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -23,6 +22,7 @@ import httpx
 from gpu_clouds import errors
 from gpu_clouds.answers import Answer, Kind, error_for
 from gpu_clouds.breaker import Breaker, Outcome
+from gpu_clouds.client_pool import ClientPool
 from gpu_clouds.clock import SystemClock
 from gpu_clouds.connection import Connection, checked_endpoint, is_loopback
 from gpu_clouds.logs import structured
@@ -40,8 +40,7 @@ CREATE_S = 120.0
 """Time-outs in seconds; PROVISIONING names them."""
 
 _SHORTEST_REAL_TIMEOUT_S = 5.0
-"""Scaled time shortens time-outs, but not below this: a busy machine still needs real milliseconds to
-answer."""
+"""Scaled time shortens time-outs, but not below this: a busy machine still needs real time to answer."""
 
 _AT_ONCE = 256
 """Requests in flight at once; more wait before the pool, where waiting costs nothing."""
@@ -106,7 +105,7 @@ class CloudHttp:
         self,
         connection: Connection,
         title: str,
-        client: httpx.Client,
+        new_client: Callable[[], httpx.Client],
         pacer: Pacer,
         classify: Classify,
         rules: RetryRules,
@@ -117,12 +116,12 @@ class CloudHttp:
         self._clock = connection.clock
         self._cancel = connection.cancel
         self._may_send = connection.may_send
-        self._client = client
+        self._new_client = new_client
+        self._clients = ClientPool(new_client, _AT_ONCE)
         self._pacer = pacer
         self._classify = classify
         self._rules = rules
         self._breaker = Breaker(self._what, self._clock, cloud=self.cloud)
-        self._at_once = threading.BoundedSemaphore(_AT_ONCE)
         self._scale = connection.clock.scale if isinstance(connection.clock, SystemClock) else 1.0
         self._timeouts: dict[float, httpx.Timeout] = {}
 
@@ -167,33 +166,40 @@ class CloudHttp:
         Yields:
             The lines. Iterating raises TransientError when the connection is lost or silent for too long.
         """
-        self._breaker.before(request.kind, self._cancel)
-        self._pacer.wait(request.kind, self._cancel)
+        probe = self._breaker.before(request.kind, self._cancel)
+        try:
+            self._pacer.wait(request.kind, self._cancel)
+        except errors.GpuCloudError:
+            if probe:
+                self._breaker.abandon_probe()
+            raise
         timeout = httpx.Timeout(self._real(idle_s), connect=self._real(CONNECT_S), pool=None)
-        http = self._client.build_request(
-            request.method, request.path, params=request.params, headers=dict(headers), timeout=timeout
-        )
-        try:
-            response = self._client.send(http, stream=True)
-        except httpx.TransportError as error:
-            self._breaker.after(Outcome.FAILED)
-            raise self._lost(request, error) from None
-        try:
-            answer = Answer.of(response.status_code, response.headers, b"")
-            if not answer.ok:
-                answer = Answer.of(response.status_code, response.headers, _body(response))
-            self._pacer.observe(answer)
-            self._breaker.after(Outcome.FAILED if answer.status >= 500 else Outcome.FINE)
-            METRICS.record(self.cloud, request.operation, str(answer.status), 0.0)
-            if not answer.ok:
-                raise self._error(request, answer)
-            yield self._lines(request, response)
-        finally:
-            response.close()
+        # A client of its own: a stream may stay open for hours and is not to take a place from other calls.
+        with self._new_client() as client:
+            http = client.build_request(
+                request.method, request.path, params=request.params, headers=dict(headers), timeout=timeout
+            )
+            started = time.perf_counter()
+            try:
+                response = client.send(http, stream=True)
+            except httpx.TransportError as error:
+                self._breaker.after(Outcome.FAILED)
+                lost = self._lost(request, error)
+                self._note(request, lost, time.perf_counter() - started)
+                raise lost from None
+            with closing(response):
+                body = b"" if response.is_success else _body(response)
+                answer = Answer.of(response.status_code, response.headers, body)
+                self._breaker.after(Outcome.FAILED if answer.status >= 500 else Outcome.FINE)
+                self._note(request, answer, time.perf_counter() - started)
+                self._pacer.observe(answer)
+                if not answer.ok:
+                    raise self._error(request, answer)
+                yield self._lines(request, response)
 
     def close(self) -> None:
         """Gives connections back and writes the counters."""
-        self._client.close()
+        self._clients.close()
         METRICS.flush()
 
     def _attempt(self, request: Request, cancel: threading.Event | None) -> Answer | _Failure:
@@ -201,16 +207,16 @@ class CloudHttp:
         probe = self._breaker.before(request.kind, cancel)
         try:
             self._pacer.wait(request.kind, cancel)
-            with self._at_once:
+            with self._clients.client() as client:
                 if cancel is not None and not request.kind.repeatable and cancel.is_set():
                     raise errors.CancelledError(
                         f"{self._what}: cancelled before {request.operation} was sent"
                     )
-                http = self._build(request)
+                http = self._build(client, request)
                 if request.kind.writes:
                     self._may_send()
                 started = time.perf_counter()
-                result = self._send(request, http)
+                result = self._send(client, request, http)
         except BaseException:
             if probe:
                 self._breaker.abandon_probe()
@@ -223,7 +229,7 @@ class CloudHttp:
         self._pacer.observe(result)
         return result if result.ok else _Failure(self._error(request, result), result.retry_after_s())
 
-    def _build(self, request: Request) -> httpx.Request:
+    def _build(self, client: httpx.Client, request: Request) -> httpx.Request:
         seconds = request.read_timeout_s
         timeout = self._timeouts.get(seconds)
         if timeout is None:
@@ -233,7 +239,7 @@ class CloudHttp:
         if request.json is not None:
             content = jsonlib.dumps(request.json, separators=(",", ":"), ensure_ascii=False).encode()
             headers = {"Content-Type": "application/json"}
-        return self._client.build_request(
+        return client.build_request(
             request.method,
             request.path,
             params=request.params,
@@ -242,9 +248,11 @@ class CloudHttp:
             timeout=timeout,
         )
 
-    def _send(self, request: Request, http: httpx.Request) -> Answer | errors.GpuCloudError:
+    def _send(
+        self, client: httpx.Client, request: Request, http: httpx.Request
+    ) -> Answer | errors.GpuCloudError:
         try:
-            response = self._client.send(http)
+            response = client.send(http)
         except httpx.DecodingError as error:
             # Headers came, the body is unreadable: the call was made, so for a write nobody knows more than
             # that.
@@ -336,22 +344,29 @@ def make_client(
             f"{what}: the API key has a character that no key has (space, line end, …)"
         )
     local = is_loopback(endpoint)
-    client = httpx.Client(
-        base_url=endpoint,
-        headers={"Authorization": f"Bearer {key}", "User-Agent": user_agent(), "Accept": "application/json"},
-        verify=_tls(endpoint),
-        follow_redirects=False,
-        trust_env=not local,  # a proxy of the environment is for the network, not for this machine
-        limits=httpx.Limits(
-            max_connections=None,
-            max_keepalive_connections=_AT_ONCE,
-            # Below the keep-alive of common servers: a connection that the server is just closing loses a
-            # request.
-            keepalive_expiry=4.0 if local else 30.0,
-        ),
-        transport=transport,
+    tls = _tls(endpoint)
+    limits = httpx.Limits(
+        max_connections=1,
+        # Below the keep-alive of common servers: a connection that is just being closed loses a request.
+        keepalive_expiry=4.0 if local else 30.0,
     )
-    return CloudHttp(connection, title, client, pacer, classify, rules or RetryRules())
+
+    def new_client() -> httpx.Client:
+        return httpx.Client(
+            base_url=endpoint,
+            headers={
+                "Authorization": f"Bearer {key}",
+                "User-Agent": user_agent(),
+                "Accept": "application/json",
+            },
+            verify=tls,
+            follow_redirects=False,
+            trust_env=not local,  # a proxy of the environment is for the network, not for this machine
+            limits=limits,
+            transport=transport,
+        )
+
+    return CloudHttp(connection, title, new_client, pacer, classify, rules or RetryRules())
 
 
 def _tls(endpoint: str) -> ssl.SSLContext:
