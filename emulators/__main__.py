@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from emulators import daemon
+from emulators.app import check_settings
 from emulators.clock import SettingError
 from emulators.folder import EMULATOR_DIR, Folder
 from emulators.server import serve
@@ -29,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match options.command:
             case "serve":
+                settings = _settings(options.set)
                 _configure_log()
-                serve(folder, _settings(options.set), lambda line: print(line, flush=True), options.port)
+                serve(folder, settings, lambda line: print(line, flush=True), options.port)
             case "start":
                 _settings(options.set)
                 port = [] if options.port is None else ["--port", str(options.port)]
@@ -73,6 +75,7 @@ def _settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
         except ValueError:
             value = text
         settings.setdefault(cloud, {})[key] = value
+    check_settings(settings)
     return settings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from emulators.clock import EmulatedClock
+from emulators.clock import EmulatedClock, SettingError
 from emulators.cloud import EmulatedCloud, Frame
 from emulators.control import Control
 from emulators.faults import Faults
@@ -126,3 +126,20 @@ class Emulators:
 
     def _save_faults(self) -> None:
         self._store.write([("saved", "faults", self.faults.list())])
+
+
+def check_settings(settings: Mapping[str, dict[str, Any]]) -> None:
+    """Says what is wrong with settings before anything is started.
+
+    Args:
+        settings: Cloud -> settings to change.
+
+    Raises:
+        SettingError: No such cloud or setting, or a value that it can not have.
+    """
+    emulators = Emulators()
+    for name, changes in settings.items():
+        if name not in emulators.clouds:
+            raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
+        emulators.clouds[name].change_settings(changes)
+    emulators.frame.database.close()

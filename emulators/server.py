@@ -116,8 +116,6 @@ async def _serve(
     emulators = Emulators(folder.path, scale=scale, health=endpoints, cut=cut)
     try:
         for name, changes in settings.items():
-            if name not in emulators.clouds:
-                raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
             emulators.clouds[name].change_settings(changes)
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         endpoints["clouds"] = {name: cloud.endpoints(base) for name, cloud in emulators.clouds.items()}

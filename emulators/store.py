@@ -42,7 +42,8 @@ class Store:
                     )
                 else:
                     self._connection.execute(
-                        "INSERT OR REPLACE INTO documents VALUES (?,?,?,?)", (owner, kind, key, text)
+                        "INSERT INTO documents VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET text=excluded.text",
+                        (owner, kind, key, text),
                     )
         except BaseException:
             self._connection.execute("ROLLBACK")

@@ -38,9 +38,9 @@ class _Logs:
         end = pod.log_dropped + len(pod.log)
         if last:
             number = re.fullmatch(r"[^/]+/(\d+)", last)
-            begin = int(number[1]) + 1 if number else _first_after(pod, _time(last, "Last-Event-ID") or 0.0)
+            begin = int(number[1]) + 1 if number else _first_from(pod, _time(last, "Last-Event-ID") or 0.0)
         elif since is not None:
-            begin = _first_after(pod, since - 1e-9)
+            begin = _first_from(pod, since)
         else:
             matching = [i for i, line in enumerate(pod.log) if line[1] in sources]
             begin = end if tail == 0 else pod.log_dropped + (matching[-tail:] or [len(pod.log)])[0]
@@ -67,9 +67,9 @@ class _Logs:
             self._frame.settle()
 
 
-def _first_after(pod: Pod, at: float) -> int:
+def _first_from(pod: Pod, at: float) -> int:
     for index, line in enumerate(pod.log):
-        if line[0] > at:
+        if line[0] >= at:
             return pod.log_dropped + index
     return pod.log_dropped + len(pod.log)
 

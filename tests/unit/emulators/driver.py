@@ -15,7 +15,7 @@ from emulators.clock import EmulatedClock
 from emulators.http import Message, Scope
 from emulators.runpod.settings import DEFAULT_KEY
 
-NOON = 1795248000.0
+EIGHT_OCLOCK = 1795248000.0
 L4 = "NVIDIA L4"
 H100 = "NVIDIA H100 80GB HBM3"
 
@@ -43,7 +43,7 @@ class Reply:
 class Driver:
     """The emulators and a client in one."""
 
-    def __init__(self, folder: Path | None = None, *, start: float = NOON, **settings: Any) -> None:
+    def __init__(self, folder: Path | None = None, *, start: float = EIGHT_OCLOCK, **settings: Any) -> None:
         self._runner = asyncio.Runner()
         self._cuts: list[Scope] = []
         self.emulators = Emulators(

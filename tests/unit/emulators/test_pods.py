@@ -225,7 +225,12 @@ def test_a_template_is_read_once_and_the_body_wins() -> None:
         made = driver.call("POST", "/v2/templates", template).json()
         body = {"name": "n", "gpu": {"id": L4, "count": 1}, "templateId": made["id"], "image": "b"}
         pod = driver.call("POST", "/v2/pods", body).json()
-        assert (pod["image"], pod["env"], pod["ports"], pod["template"]) == ("b", {"A": "1"}, ["80/http"], None)
+        assert (pod["image"], pod["env"], pod["ports"], pod["template"]) == (
+            "b",
+            {"A": "1"},
+            ["80/http"],
+            None,
+        )
         assert driver.call("POST", "/v2/pods", {**body, "templateId": "none"}).status == 404
 
 
