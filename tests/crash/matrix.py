@@ -42,6 +42,7 @@ class Scenario:
         before: What is up before the operation; None: nothing, not even the guard.
         after: What the operation makes true; None: it destroys.
         forgets: Names of resources that are lost from the state before the operation.
+        recoveries: What is tried after the kill.
         faults: Faults of the cloud while the operation runs, not in the recovery; for this stack's nodes.
     """
 
@@ -49,6 +50,7 @@ class Scenario:
     before: Program | None
     after: Program | None
     forgets: tuple[str, ...] = ()
+    recoveries: tuple[str, ...] = ("up", "destroy")
     faults: tuple[Mapping[str, Any], ...] = ()
 
     def wanted(self, recovery: str) -> Program | None:
@@ -296,9 +298,10 @@ def cases_of(scenario: Scenario, calls: Sequence[tuple[str, int]]) -> list[Case]
     for operation, nth in calls:
         for cut in Cut:
             if operation in WRITING:
-                ways = [("host", "up"), ("host", "destroy"), ("engine", "up"), ("engine", "destroy")]
+                ways = list(itertools.product(("host", "engine"), scenario.recoveries))
             else:
-                ways = [(("host", "engine")[turn % 2], ("up", "destroy")[turn // 2 % 2])]
+                recovery = scenario.recoveries[turn // 2 % len(scenario.recoveries)]
+                ways = [(("host", "engine")[turn % 2], recovery)]
                 turn += 1
             cases += [Case(scenario, operation, nth, cut, dies, recovery) for dies, recovery in ways]
     return cases

@@ -71,7 +71,8 @@ ALL: Mapping[str, Scenario] = {
             program("a"),
             faults=({"kind": "create_then_500", "count": 1},),
         ),
-        Scenario("adopt after a lost state", program("a"), program("a"), forgets=("guard", "a")),
+        # A destroy with an empty state has nothing to ask; `up` is what finds the nodes again.
+        Scenario("adopt", program("a"), program("a"), forgets=("guard", "a"), recoveries=("up",)),
         Scenario("update", program("a"), program("a", image="vllm/vllm-openai:v0.12.0")),
         Scenario("replace, delete first", program("a"), program("a", replaceTrigger="2")),
         Scenario(
