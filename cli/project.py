@@ -56,7 +56,7 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
         # One dial for the emulators and for the clients that wait on them.
         running = running_scale(root / ".gpuplane" / "emulators")
         scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
-        return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale})
+        return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale, "GPUPLANE_EMULATED": "1"})
     path = os.pathsep.join([str(require().folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
     return {**QUIET, **base, "PATH": path}
 

@@ -47,8 +47,8 @@ def curl(url: str, key_command: str) -> str:
         url: Where the node answers.
         key_command: Command that prints the node's key; empty where it asks for none.
     """
-    # vLLM's own default name of a model is what /v1/models says; the emulated node takes any.
-    body = json.dumps({"model": "default", "messages": [{"role": "user", "content": "Hello"}]})
+    # Without a model's name the server takes the one that it serves.
+    body = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
     lines = [f"curl -sS {shlex.quote(url + '/v1/chat/completions')}"]
     if key_command:
         lines.append(f'-H "Authorization: Bearer $({key_command})"')
