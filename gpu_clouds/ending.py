@@ -108,6 +108,13 @@ class Ender:
         if self._run.handed_out(cloud, instance_id):
             self._progress(f"{cloud.name} node {instance_id} is kept: a create of this run has taken it over")
             return Ended.SPARED
+        self._until_gone(cloud, instance_id, prefix, deadline_s, asked_at=None)
+        return Ended.GONE
+
+    def _until_gone(
+        self, cloud: GpuCloud, instance_id: str, prefix: str, deadline_s: float, asked_at: float | None
+    ) -> None:
+        """As `end`; `asked_at` is when a delete was accepted before, if one was."""
         start = self._clock.monotonic()
         refusals = 0
         looks = 0
@@ -132,7 +139,7 @@ class Ender:
             looks += 1
             now = self._clock.monotonic()
             if state is InstanceState.GONE:
-                return Ended.GONE
+                return
             if refusals >= _HARD_TRIES:
                 raise type(refused)(
                     f"{cloud.name} refuses to delete node {instance_id}: {refused.message}; it may still "
@@ -143,12 +150,13 @@ class Ender:
                     request_id=refused.request_id,
                 )
             if state is InstanceState.DELETING:
-                deleting_since = now if deleting_since is None else deleting_since
+                if deleting_since is None:
+                    deleting_since = now if asked_at is None else asked_at
                 enough = cloud.capabilities.deleting_counts_as_gone_after_s
                 if enough is not None and now - deleting_since >= enough:
-                    return Ended.GONE
+                    return
             elif state is not None:
-                deleting_since = None
+                deleting_since = asked_at = None
                 last = f"it is {state}"
                 if sent_at is not None and now - sent_at >= _RESEND_S:
                     sent_at = None
@@ -217,10 +225,10 @@ class Ender:
         while True:
             asked_at = self._clock.monotonic()
             found = self._living(clouds, prefix, intents, ended)
-            for cloud, instance in found:
-                self._send_delete(cloud, instance.id)
-            for cloud, instance in found:
-                self.end(cloud, instance.id, prefix=prefix)
+            # All are asked to end before the first is waited for.
+            asked = [self._send_delete(cloud, instance.id) for cloud, instance in found]
+            for (cloud, instance), at in zip(found, asked, strict=True):
+                self._until_gone(cloud, instance.id, prefix, DELETE_DEADLINE_S, at)
                 ended[cloud.name, instance.id] = instance
                 self._progress(f"ended {cloud.name} node {instance.id} ({instance.name})")
             if not found and asked_at >= quiet_at:
@@ -274,15 +282,16 @@ class Ender:
                     ) from error
                 self._clock.sleep(poll_interval(waited), self._cancel)
 
-    def _send_delete(self, cloud: GpuCloud, instance_id: str) -> None:
-        """A first delete without waiting, so that many nodes end at the same time; `end` repeats it."""
+    def _send_delete(self, cloud: GpuCloud, instance_id: str) -> float | None:
+        """One delete without waiting; when it was accepted, None if it was not."""
         self._may_send()
         try:
             cloud.delete(instance_id)
         except CancelledError:
             raise
         except GpuCloudError:
-            return
+            return None
+        return self._clock.monotonic()
 
 
 def orphans(

@@ -66,11 +66,11 @@ class _State:
     """Guarded by the feed's condition."""
 
     started: int = 0
-    started_at: float = float("-inf")
     listing: bool = False
     timing: bool = False
     last: Listing | _Failure | None = None
-    due: dict[int, float] = field(default_factory=dict)
+    asked: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Who waits: the number of the listing that will do, and when it has to start."""
     waiters: int = 0
 
 
@@ -107,7 +107,7 @@ class Feed:
         return self._get(self._clock.monotonic(), None, cancel)
 
     def next(self, waiting_since: float, cancel: threading.Event | None) -> Listing:
-        """The next listing of those who wait: 5 s to 30 s after the one before it.
+        """The next listing of those who wait: 5 s to 30 s from now, or any that somebody else needs earlier.
 
         Args:
             waiting_since: `Clock.monotonic()` at which the caller began to wait.
@@ -126,8 +126,7 @@ class Feed:
             wanted = state.started + 1
             state.waiters += 1
             me = state.waiters
-            # A listing in flight does not count as the one before: it may have begun before our question.
-            state.due[me] = now if interval is None else max(state.started_at, now - interval) + interval
+            state.asked[me] = (wanted, now if interval is None else now + interval)
             try:
                 while True:
                     if cancel is not None and cancel.is_set():
@@ -136,14 +135,14 @@ class Feed:
                         break
                     if state.listing:
                         self._cond.wait()
-                    elif self._clock.monotonic() >= min(state.due.values()):
+                    elif self._clock.monotonic() >= self._due():
                         self._list()
                     elif state.timing:
                         self._cond.wait()
                     else:
-                        self._pass_time(min(state.due.values()), cancel)
+                        self._pass_time(self._due(), cancel)
             finally:
-                del state.due[me]
+                state.asked.pop(me, None)
                 if not state.listing and not state.timing:
                     # Somebody has to take over the work that this thread would have done.
                     self._cond.notify_all()
@@ -152,12 +151,14 @@ class Feed:
             raise last.error.with_traceback(None)
         return last
 
+    def _due(self) -> float:
+        return min(due for _, due in self._state.asked.values())
+
     def _list(self) -> None:
         """Lists for all, the lock given back meanwhile. An own cancel or a kill is nobody else's answer."""
         state = self._state
         state.listing = True
         state.started += 1
-        state.started_at = self._clock.monotonic()
         number = state.started
         answer: Listing | _Failure | None = None
         self._cond.release()
@@ -172,6 +173,8 @@ class Feed:
             state.listing = False
             if answer is not None:
                 state.last = answer
+                # Those who have their answer and have not run yet must not make another look due.
+                state.asked = {who: ask for who, ask in state.asked.items() if ask[0] > number}
             self._cond.notify_all()
 
     def _pass_time(self, until: float, cancel: threading.Event | None) -> None:

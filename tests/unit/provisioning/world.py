@@ -87,6 +87,7 @@ class Backend:
     list_faults: list[GpuCloudError | None] = field(default_factory=list)
     delete_faults: list[GpuCloudError | None] = field(default_factory=list)
     deleting_for: float = 0.0
+    latency: float = 0.0
     calls: list[str] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -153,6 +154,8 @@ class FakeCloud:
         self._before(what)
         self.backend.calls.append(what)
         result = effect()
+        if self.backend.latency:
+            self.backend.clock.sleep(self.backend.latency)
         self._after(what)
         return result
 
