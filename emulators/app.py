@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,8 +139,8 @@ def check_settings(settings: Mapping[str, dict[str, Any]]) -> None:
         SettingError: No such cloud or setting, or a value that it can not have.
     """
     emulators = Emulators()
-    for name, changes in settings.items():
-        if name not in emulators.clouds:
-            raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
-        emulators.clouds[name].change_settings(changes)
-    emulators.frame.database.close()
+    with contextlib.closing(emulators.frame.database):
+        for name, changes in settings.items():
+            if name not in emulators.clouds:
+                raise SettingError(f"no cloud {name!r} is emulated; there are {', '.join(emulators.clouds)}")
+            emulators.clouds[name].change_settings(changes)

@@ -8,7 +8,7 @@ from emulators.cloud import Frame
 from emulators.http import Answer, Request
 from emulators.ratelimit import RateLimiter
 from emulators.runpod import billing_api, catalog_api, logs_api, objects_api, pods_api
-from emulators.runpod.call import Call, Routes
+from emulators.runpod.call import Call, Handler, Routes
 from emulators.runpod.control import control, summary
 from emulators.runpod.fleet import Fleet
 from emulators.runpod.node import Nodes
@@ -24,6 +24,9 @@ class RunPod:
 
     Args:
         frame: What all clouds share.
+
+    Attributes:
+        operations: Every `METHOD /path` of the API that it answers.
     """
 
     name = "runpod"
@@ -35,7 +38,9 @@ class RunPod:
         self._config = Store(frame.database, f"{self.name}-settings")
         saved = self._config.read("settings", "all")
         self._settings = Settings().merged(saved if isinstance(saved, dict) else {})
-        self._routes = _routes(frame)
+        table = _routes(frame)
+        self.operations = tuple(table)
+        self._routes = Routes(table)
         self._limiters: dict[str, RateLimiter] = {}
         self._ports = TcpPorts(self._settings.tcp_listeners)
         self.fleet = Fleet(self._store, frame.clock.now, lambda: self._settings, self._ports, frame.wake)
@@ -176,39 +181,37 @@ class RunPod:
         self._ports.close_all()
 
 
-def _routes(frame: Frame) -> Routes:
-    return Routes(
-        {
-            "GET /v2/pods": pods_api.list_pods,
-            "POST /v2/pods": pods_api.create_pod,
-            "GET /v2/pods/{id}": pods_api.get_pod,
-            "PATCH /v2/pods/{id}": pods_api.update_pod,
-            "DELETE /v2/pods/{id}": pods_api.delete_pod,
-            "POST /v2/pods/{id}/action": pods_api.act,
-            "GET /v2/pods/{id}/logs": logs_api.handler(frame),
-            "GET /v2/catalog/gpus": catalog_api.list_gpus,
-            "GET /v2/catalog/gpus/{id}": catalog_api.get_gpu,
-            "GET /v2/catalog/cpus": catalog_api.list_cpus,
-            "GET /v2/catalog/cpus/{id}": catalog_api.get_cpu,
-            "GET /v2/catalog/datacenters": catalog_api.list_data_centers,
-            "GET /v2/catalog/datacenters/{id}": catalog_api.get_data_center,
-            "GET /v2/catalog/templates": catalog_api.list_templates,
-            "GET /v2/account/ssh-keys": objects_api.get_ssh_keys,
-            "PUT /v2/account/ssh-keys": objects_api.put_ssh_keys,
-            "GET /v2/network-volumes": objects_api.list_volumes,
-            "POST /v2/network-volumes": objects_api.create_volume,
-            "GET /v2/network-volumes/{id}": objects_api.get_volume,
-            "PATCH /v2/network-volumes/{id}": objects_api.update_volume,
-            "DELETE /v2/network-volumes/{id}": objects_api.delete_volume,
-            "GET /v2/templates": objects_api.list_templates,
-            "POST /v2/templates": objects_api.create_template,
-            "GET /v2/templates/{id}": objects_api.get_template,
-            "PATCH /v2/templates/{id}": objects_api.update_template,
-            "DELETE /v2/templates/{id}": objects_api.delete_template,
-            "GET /v2/registries": objects_api.list_registries,
-            "POST /v2/registries": objects_api.create_registry,
-            "GET /v2/registries/{id}": objects_api.get_registry,
-            "DELETE /v2/registries/{id}": objects_api.delete_registry,
-            "GET /v2/billing/pods": billing_api.list_pod_billing,
-        }
-    )
+def _routes(frame: Frame) -> dict[str, Handler]:
+    return {
+        "GET /v2/pods": pods_api.list_pods,
+        "POST /v2/pods": pods_api.create_pod,
+        "GET /v2/pods/{id}": pods_api.get_pod,
+        "PATCH /v2/pods/{id}": pods_api.update_pod,
+        "DELETE /v2/pods/{id}": pods_api.delete_pod,
+        "POST /v2/pods/{id}/action": pods_api.act,
+        "GET /v2/pods/{id}/logs": logs_api.handler(frame),
+        "GET /v2/catalog/gpus": catalog_api.list_gpus,
+        "GET /v2/catalog/gpus/{id}": catalog_api.get_gpu,
+        "GET /v2/catalog/cpus": catalog_api.list_cpus,
+        "GET /v2/catalog/cpus/{id}": catalog_api.get_cpu,
+        "GET /v2/catalog/datacenters": catalog_api.list_data_centers,
+        "GET /v2/catalog/datacenters/{id}": catalog_api.get_data_center,
+        "GET /v2/catalog/templates": catalog_api.list_templates,
+        "GET /v2/account/ssh-keys": objects_api.get_ssh_keys,
+        "PUT /v2/account/ssh-keys": objects_api.put_ssh_keys,
+        "GET /v2/network-volumes": objects_api.list_volumes,
+        "POST /v2/network-volumes": objects_api.create_volume,
+        "GET /v2/network-volumes/{id}": objects_api.get_volume,
+        "PATCH /v2/network-volumes/{id}": objects_api.update_volume,
+        "DELETE /v2/network-volumes/{id}": objects_api.delete_volume,
+        "GET /v2/templates": objects_api.list_templates,
+        "POST /v2/templates": objects_api.create_template,
+        "GET /v2/templates/{id}": objects_api.get_template,
+        "PATCH /v2/templates/{id}": objects_api.update_template,
+        "DELETE /v2/templates/{id}": objects_api.delete_template,
+        "GET /v2/registries": objects_api.list_registries,
+        "POST /v2/registries": objects_api.create_registry,
+        "GET /v2/registries/{id}": objects_api.get_registry,
+        "DELETE /v2/registries/{id}": objects_api.delete_registry,
+        "GET /v2/billing/pods": billing_api.list_pod_billing,
+    }
