@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gpu_clouds.clock import Clock
 from gpu_clouds.cloud import GpuCloud
-from gpu_clouds.errors import CancelledError, GpuCloudError
+from gpu_clouds.errors import CancelledError, GpuCloudError, UnknownCloudError
 from gpu_clouds.marker import Marker
 from gpu_clouds.models import Instance
 
@@ -168,6 +168,14 @@ class Feed:
             raise
         except GpuCloudError as error:
             answer = _Failure(number, error)
+        except Exception as error:
+            # A fault in a client must not end a wait: nobody would hold the id of the node then.
+            fault = UnknownCloudError(
+                f"the client of {self._cloud.name} failed while listing ({type(error).__name__})",
+                cloud=self._cloud.name,
+            )
+            fault.__cause__ = error
+            answer = _Failure(number, fault)
         finally:
             self._cond.acquire()
             state.listing = False

@@ -24,7 +24,7 @@ def test_the_interval_grows_from_5_to_30_seconds() -> None:
     assert [poll_interval(s) for s in (0, 50, 100, 300, 9999)] == [5, 5, 10, 30, 30]
 
 
-@pytest.mark.parametrize("count", [64, 400])
+@pytest.mark.parametrize("count", [64, 200])
 def test_a_fleet_costs_few_listings(count: int, world: World) -> None:
     run = world.start()
     world.runpod.latency = 0.2
@@ -113,6 +113,20 @@ def test_a_failed_listing_is_told_to_all_who_asked(world: World) -> None:
     results = world.clock.run_all([lambda: feed.next(now, None)] * 3)
     assert [type(r) for r in results] == [TransientError] * 3
     assert feed.fresh(None).by_id == {}
+
+
+def test_a_fault_in_the_client_does_not_lose_the_node(world: World) -> None:
+    faults = [False]
+
+    def after(call: str) -> None:
+        if call == "create":
+            faults[0] = True
+        if call == "list" and faults[0]:
+            raise KeyError("status")
+
+    with pytest.raises(ProvisioningError, match=r"the client of runpod failed while listing .KeyError."):
+        world.start(after=after).up(request("n0", H100))
+    assert world.living() == []
 
 
 def test_an_error_names_what_the_node_waited_for(world: World) -> None:

@@ -197,7 +197,7 @@ class FakeCloud:
             now = self.backend.clock.time()
             return [
                 self.backend.show(n, self.credentials)
-                for n in self.backend.nodes.values()
+                for n in tuple(self.backend.nodes.values())
                 if self.backend.exists(n)
                 and n.spec.name.startswith(name_prefix)
                 and now >= n.effect_at + n.launch.visible_after
