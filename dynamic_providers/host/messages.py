@@ -17,7 +17,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 from dynamic_providers.host import sdk
 from dynamic_providers.host.call import Call, current_call
-from dynamic_providers.host.secrets import Secrets
+from dynamic_providers.host.secrets import Secrets, concealed
 
 MAX_WAITING = 10_000
 FLUSH_S = 2.0
@@ -29,7 +29,7 @@ class EngineLog:
 
     Args:
         address: `host:port` of the engine; empty: everything goes to stderr.
-        secrets: Texts that are never sent.
+        secrets: Texts that are never sent, besides what `conceal` was told.
     """
 
     def __init__(self, address: str, secrets: Secrets) -> None:
@@ -45,7 +45,7 @@ class EngineLog:
 
     def send(self, call: Call, message: str, keep: bool) -> None:
         """Queue one message; dropped when the engine is too slow to take thousands of them."""
-        message = self._secrets.redact(message).strip()
+        message = (self._secrets | concealed()).redact(message).strip()
         if not message:
             return
         if self._stub is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -50,7 +51,9 @@ def serve(address: str, engine: int) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     os.write(port_pipe, f"{port}\n".encode())
-    threading.Event().wait()
+    # Only this thread runs signal handlers, but any thread may be the one that the signal wakes.
+    while True:
+        time.sleep(1.0)
 
 
 def _keep_stdout_for_the_port() -> int:

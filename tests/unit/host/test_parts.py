@@ -11,7 +11,7 @@ import pytest
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
 from dynamic_providers.host import call as calls
-from dynamic_providers.host import errors, fence, messages, registry, sdk
+from dynamic_providers.host import errors, fence, messages, registry, sdk, secrets
 from dynamic_providers.host.call import (
     Call,
     as_current,
@@ -303,16 +303,18 @@ def test_without_a_host_there_is_no_fence(monkeypatch: pytest.MonkeyPatch) -> No
 def test_lines_of_threads_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(messages, "write_stderr", written.append)
-    found = Secrets()
+    found, told = Secrets(), Secrets()
     found.add_text("hidden-text")
+    told.add_text("told-text")
+    monkeypatch.setattr(secrets, "_concealed", told)
     stream = PrintStream(EngineLog("", found))
     assert stream.writable()
     print("first half ", end="", file=stream)
     thread = threading.Thread(target=lambda: print("other thread", file=stream))
     thread.start()
     thread.join()
-    print("second half, hidden-text\n\n", file=stream)
-    assert written == ["other thread\n", "first half second half, [secret]\n"]
+    print("second half, hidden-text told-text\n\n", file=stream)
+    assert written == ["other thread\n", "first half second half, [secret] [secret]\n"]
 
 
 def test_messages_to_a_dead_engine_neither_fail_nor_block(monkeypatch: pytest.MonkeyPatch) -> None:
