@@ -81,8 +81,9 @@ def _settings(pairs: list[str]) -> dict[str, dict[str, Any]]:
 
 def _configure_log() -> None:
     """One line an event; nothing of a request but method and path ever gets into it."""
+    level = os.environ.get("LOG_LEVEL", "").upper()
     logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
+        level=level if level in logging.getLevelNamesMapping() else "INFO",
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from emulators.http import CutConnection
+
 TIME_SCALE = "GPUPLANE_TIME_SCALE"
 EMULATED = "GPUPLANE_EMULATED"
 
@@ -63,6 +65,7 @@ class EmulatedClock:
         self._real_start = real_time() if real_start is None else real_start
         self._start = self._real_start if start is None else start
         self._sleepers: set[asyncio.Future[None]] = set()
+        self._stopped = False
 
     def now(self) -> float:
         """The emulated time, seconds since the epoch."""
@@ -73,6 +76,14 @@ class EmulatedClock:
         if seconds < 0:
             raise SettingError("time only moves forward")
         self._start += seconds
+        self._wake()
+
+    def stop(self) -> None:
+        """Ends all waiting, now and later: the emulators stop."""
+        self._stopped = True
+        self._wake()
+
+    def _wake(self) -> None:
         for sleeper in list(self._sleepers):
             if not sleeper.done():
                 sleeper.set_result(None)
@@ -84,10 +95,16 @@ class EmulatedClock:
         return {"start": now, "real_start": real, "scale": self.scale}
 
     async def sleep(self, seconds: float) -> None:
-        """Waits emulated seconds."""
+        """Waits emulated seconds.
+
+        Raises:
+            CutConnection: The emulators stop: whoever waits for an answer gets none.
+        """
         until = self.now() + seconds
         loop = asyncio.get_running_loop()
         while (left := until - self.now()) > 0:
+            if self._stopped:
+                raise CutConnection
             sleeper = loop.create_future()
             self._sleepers.add(sleeper)
             try:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from emulators.clock import TIME_SCALE, SettingError, time_scale
@@ -45,6 +46,7 @@ def start(folder: Folder, arguments: list[str], wait_s: float = 20.0) -> dict[st
             begin = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", "emulators", "serve", "--folder", str(folder.path), *arguments],
+                cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

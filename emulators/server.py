@@ -137,6 +137,7 @@ async def _serve(
 
         def end() -> None:
             server.should_exit = True
+            emulators.clock.stop()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end)

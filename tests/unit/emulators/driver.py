@@ -76,9 +76,10 @@ class Driver:
         key: str | None = DEFAULT_KEY,
         headers: dict[str, str] | None = None,
         advance: float = 0.0,
+        leave: bool = False,
     ) -> Reply:
-        """Sends one request; `advance`: moves time while the answer is awaited."""
-        return self._runner.run(self._call(method, path, body, key, headers or {}, advance))
+        """Sends one request; `advance`: moves time meanwhile; `leave`: does not wait for the answer."""
+        return self._runner.run(self._call(method, path, body, key, headers or {}, advance, leave))
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         reply = self.call(method, f"/_emu/{path}", body, key=None)
@@ -110,6 +111,7 @@ class Driver:
         key: str | None,
         headers: dict[str, str],
         advance: float,
+        leave: bool,
     ) -> Reply:
         sent = {"user-agent": "test/1", **({"authorization": f"Bearer {key}"} if key else {}), **headers}
         path, _, query = path.partition("?")
@@ -129,6 +131,8 @@ class Driver:
         async def receive() -> Message:
             if messages:
                 return messages.pop()
+            if leave:
+                return {"type": "http.disconnect"}
             await asyncio.Event().wait()
             raise AssertionError
 

@@ -41,6 +41,13 @@ def test_a_live_stream_shows_what_comes_later() -> None:
         assert lines[-1] == "stop container: container exited"
 
 
+def test_a_stream_ends_with_its_client() -> None:
+    with Driver() as driver:
+        pod = driver.create()["id"]
+        reply = driver.call("GET", f"/v2/pods/{pod}/logs", leave=True)
+        assert (reply.status, reply.cut) == (200, False)
+
+
 def test_a_stream_can_be_made_to_drop() -> None:
     with Driver(ready_after_s=1, sse_drop_after_n=2) as driver:
         pod = driver.create()["id"]

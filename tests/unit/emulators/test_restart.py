@@ -161,6 +161,15 @@ def api(endpoints: dict[str, Any], method: str, path: str, body: Any = None) -> 
         return json.loads(answer.read() or b"null")
 
 
+def set_fault(control: str, kind: str) -> None:
+    fault = json.dumps({"kind": kind, "count": 1, "method": "POST"}).encode()
+    urllib.request.urlopen(urllib.request.Request(control, fault), timeout=20).close()
+
+
+def port_of(endpoints: dict[str, Any]) -> int:
+    return int(endpoints["clouds"]["runpod"]["api"].split(":")[2].split("/")[0])
+
+
 def test_start_is_idempotent_survives_kill_and_stop_leaves_nothing(folder: Path) -> None:
     started = run(
         folder,
@@ -200,12 +209,26 @@ def test_start_is_idempotent_survives_kill_and_stop_leaves_nothing(folder: Path)
     with socket.create_connection((ssh["host"], ssh["port"]), timeout=10) as connection:
         assert connection.recv(8).startswith(b"SSH-2.0")
 
-    stopped = run(folder, "stop")
+    control = second["clouds"]["runpod"]["api"].removesuffix("/v2") + "/_emu/faults"
+    set_fault(control, "cut_after")
+    with pytest.raises(ConnectionError):
+        api(second, "POST", "/pods", pod_body("cut"))
+    set_fault(control, "hang_after")
+    with socket.create_connection(("127.0.0.1", port_of(second)), timeout=10) as hanging:
+        body = json.dumps(pod_body("hung"))
+        hanging.sendall(
+            "POST /v2/pods HTTP/1.1\r\nHost: x\r\nUser-Agent: test/1\r\n"
+            "Authorization: Bearer emulator-key\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        while len(pods := api(second, "GET", "/pods")["pods"]) < 3:
+            time.sleep(0.01)
+        assert {pod["name"] for pod in pods} == {"node", "cut", "hung"}
+        stopped = run(folder, "stop")
     assert (stopped.returncode, stopped.stdout) == (0, "emulators stopped\n")
     assert not is_running(second["pid"], second["started"])
     assert not Folder(folder).endpoints_file.exists()
-    port = int(second["clouds"]["runpod"]["api"].split(":")[2].split("/")[0])
-    for closed in (port, ssh["port"]):
+    for closed in (port_of(second), ssh["port"]):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", closed), timeout=5).close()
     assert "Traceback" not in Folder(folder).log_file.read_text()
