@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,7 +43,7 @@ class DevStack:
         root = find_root()
         if locate() is None:
             say(ensure().line)
-        environment = engine_environment(root, DEV_STACK, _without_backend())
+        environment = engine_environment(root, DEV_STACK)
         return cls(Pulumi(root, environment, DEV_STACK), say)
 
     def start_emulators(self) -> None:
@@ -105,8 +104,3 @@ class DevStack:
                 f"the emulated clouds do not {command}: {lines[-1] if lines else 'no reason given'}"
             )
         return done.stdout
-
-
-def _without_backend() -> dict[str, str]:
-    """The caller's environment; the dev stack never uses the caller's own backend."""
-    return {key: value for key, value in os.environ.items() if key != "PULUMI_BACKEND_URL"}

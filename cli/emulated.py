@@ -23,11 +23,11 @@ def clouds_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     file = Path(environment["GPUPLANE_EMULATOR_DIR"]) / "endpoints.json"
     try:
         clouds = json.loads(file.read_text(encoding="utf-8"))["clouds"]
+        return [(name, str(addresses["api"])) for name, addresses in sorted(clouds.items())]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CliError(f"{file} can not be read: run `python -m emulators stop`") from None
-    return [(name, str(addresses["api"])) for name, addresses in sorted(clouds.items())]
 
 
 def running_scale(folder: Path) -> str | None:

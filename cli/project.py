@@ -37,8 +37,8 @@ def find_root(start: Path | None = None) -> Path:
 def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for the engine.
 
-    The dev stack has its own backend, passphrase and emulators inside the checkout, unless the caller has
-    chosen a backend by `PULUMI_BACKEND_URL`. Any other stack keeps the caller's; PATH gets the engine.
+    The dev stack has its own backend, passphrase and emulators inside the checkout, whatever the caller is
+    logged in to. Any other stack keeps the caller's; PATH gets the engine.
 
     Args:
         root: The project's folder.
@@ -52,7 +52,7 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     from engine.environment import QUIET, environment
     from engine.installed import require
 
-    if is_dev(stack, base):
+    if is_dev(stack):
         # One dial for the emulators and for the clients that wait on them.
         running = running_scale(root / ".gpuplane" / "emulators")
         scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
@@ -61,9 +61,9 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     return {**QUIET, **base, "PATH": path}
 
 
-def is_dev(stack: str, base: Mapping[str, str]) -> bool:
-    """Whether this is the embedded stack in its own backend."""
-    return stack == DEV_STACK and not base.get("PULUMI_BACKEND_URL")
+def is_dev(stack: str) -> bool:
+    """Whether this is the embedded stack; its name is taken."""
+    return stack.rsplit("/", 1)[-1] == DEV_STACK
 
 
 def _name_in(file: Path) -> object:

@@ -1,4 +1,4 @@
-"""The command line in the real engine: a newcomer's way through the dev stack, and what a killed engine leaves."""
+"""The command line in the real engine: a newcomer's way through the dev stack, a killed engine, a plan."""
 
 from __future__ import annotations
 
@@ -185,7 +185,6 @@ def test_a_plan_is_carried_out_only_while_its_prices_hold(checkout: Checkout) ->
     assert "plan: the prices of 3 node(s) hold within 10 %" in done
     assert checkout.living() == ["chat-0", "chat-1", "embed-0"]
     assert json.loads(checkout.gpuplane("cost", "--stack", DEV_STACK, "--json"))["totalHourlyUsd"] == 1.38
-    checkout.gpuplane("dev", "down")
 
 
 def test_a_wrong_stack_file_is_one_message_in_the_engine_too(checkout: Checkout) -> None:

@@ -113,18 +113,10 @@ def test_the_project_is_found_from_a_folder_inside(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stack", "environment", "dev"),
-    [
-        ("dev", {}, True),
-        ("dev", {"PULUMI_BACKEND_URL": "s3://b"}, False),
-        ("prod", {}, False),
-        ("", {}, False),
-    ],
+    ("stack", "dev"), [("dev", True), ("organization/gpuplane/dev", True), ("prod", False), ("", False)]
 )
-def test_the_dev_stack_is_the_embedded_one_unless_a_backend_is_chosen(
-    stack: str, environment: dict[str, str], dev: bool
-) -> None:
-    assert is_dev(stack, environment) is dev
+def test_the_name_of_the_embedded_stack_is_taken(stack: str, dev: bool) -> None:
+    assert is_dev(stack) is dev
 
 
 @pytest.fixture
@@ -146,7 +138,9 @@ def test_the_environment_of_another_stack_is_the_persons_own(tmp_path: Path, an_
 
 
 def test_the_environment_of_the_dev_stack_stays_in_the_checkout(tmp_path: Path, an_engine: Path) -> None:
-    found = engine_environment(tmp_path, "dev", {"PATH": "/bin", "PULUMI_ACCESS_TOKEN": "t"})
+    found = engine_environment(
+        tmp_path, "dev", {"PATH": "/bin", "PULUMI_ACCESS_TOKEN": "t", "PULUMI_BACKEND_URL": "s3://mine"}
+    )
     assert found["PULUMI_BACKEND_URL"].startswith((tmp_path / ".gpuplane").as_uri())
     assert "PULUMI_ACCESS_TOKEN" not in found
     assert found["GPUPLANE_TIME_SCALE"] == DEV_TIME_SCALE

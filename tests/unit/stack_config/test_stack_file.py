@@ -11,6 +11,7 @@ import yaml
 from stack_config import Opaque, StackConfigError, load, read_stack_file, stack_file_name
 from stack_config.models import StackFile
 from stack_config.reference import reference
+from stack_config.stack_file import parse_values
 
 ROOT = Path(__file__).parents[3]
 
@@ -111,3 +112,9 @@ def test_the_example_of_the_reference_is_valid_and_its_error_is_real() -> None:
     with pytest.raises(StackConfigError) as caught:
         load(values, "prod")
     assert caught.value.message in page.replace("\\\n", "")
+
+
+def test_values_as_the_engine_hands_them_to_a_program() -> None:
+    assert parse_values(
+        {"gpuplane:stackId": "k3v9x2pq", "gpuplane:clusters": '{"a": {"nodes": 1}}', "aws:region": "eu"}
+    ) == {"stackId": "k3v9x2pq", "clusters": {"a": {"nodes": 1}}}
