@@ -80,6 +80,7 @@ class GpuCloud(Protocol):
             CapacityError, PermissionRefusedError: Try the next candidate.
             AmbiguousError: The node may have been made all the same: list by name before anything else.
             ValidationError, AuthError, BillingError, QuotaError: Nothing was made; trying again is useless.
+            CancelledError: Cancelled before it was sent; nothing was made.
         """
 
     def get(self, instance_id: str) -> Instance:

@@ -123,8 +123,8 @@ class Ender:
         last = "no answer"
         while True:
             if sent_at is None:
+                self._may_send()
                 try:
-                    self._may_send()
                     cloud.delete(instance_id)
                     sent_at = self._clock.monotonic()
                 except NotFoundError:
@@ -135,6 +135,9 @@ class Ender:
                     last = error.message
                     refusals += isinstance(error, _HARD)
                     refused = error
+                except Exception as error:
+                    # A fault in a client must not end a deletion: nobody would hold the id then.
+                    last = f"the client failed ({type(error).__name__})"
             state = self._look(cloud, instance_id, prefix, start, looks, accepted=sent_at is not None)
             looks += 1
             now = self._clock.monotonic()
@@ -186,7 +189,7 @@ class Ender:
             return InstanceState.GONE
         except CancelledError:
             raise
-        except GpuCloudError:
+        except Exception:  # as above: what can't be read is looked at again
             return None
 
     def end_all(

@@ -180,7 +180,7 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
         raise
     try:
         instance = cloud.create(spec)
-    except (CancelledError, *_UNANSWERED):
+    except _UNANSWERED:
         op.unanswered.append((intent, op.clock.monotonic()))
         raise
     except GpuCloudError:
@@ -189,6 +189,8 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
     except Exception as error:
         # A fault in a client must not lose a node: it counts as a launch without an answer.
         op.unanswered.append((intent, op.clock.monotonic()))
+        # Unless the engine has ended, which a client may have noticed first: then this goes through.
+        op.may_send()
         raise AmbiguousError(
             f"the client of {cloud.name} failed after sending ({type(error).__name__})", cloud=cloud.name
         ) from error

@@ -114,6 +114,20 @@ class TestOne:
         assert later.ender().end(later.clouds["main"], done.instance.id, prefix=prefix) is Ended.GONE
 
 
+def test_a_fault_in_the_client_does_not_lose_the_node(world: World) -> None:
+    node = world.runpod.plant(spec_of(request()))
+    left = [3]
+
+    def before(call: str) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise KeyError("status")
+
+    run = world.start(before=before)
+    run.ender().end(run.clouds["main"], node.id)
+    assert world.living() == []
+
+
 def test_an_accepted_delete_without_effect_is_sent_again(world: World) -> None:
     run = world.start()
     node = world.runpod.plant(spec_of(request()))

@@ -238,6 +238,18 @@ def test_fault(case: Case, tmp_path: Path) -> None:
     assert again.intents.settle_left("gp-", 60) == 0
 
 
+def test_a_fault_in_the_client_is_a_launch_without_answer(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    faults = [KeyError("id")]
+
+    def after(call: str) -> None:
+        if call == "create" and faults:
+            raise faults.pop()
+
+    done = world.start(after=after).up(request())
+    assert [n.id for n in world.living()] == ["runpod1"] == [done.instance.id]
+
+
 def test_a_refusal_costs_no_time_before_the_next_candidate(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.runpod.script = [SOLD_OUT, refused(PermissionRefusedError("pool"))]

@@ -219,9 +219,18 @@ def test_an_engine_that_is_gone_stops_every_write(tmp_path: Path) -> None:
 
     with pytest.raises(EngineGoneError):
         world.start(after=after, may_send=may_send).up(request())
+    assert "delete" not in world.runpod.calls
     assert [n.id for n in world.living()] == ["runpod1"]
     alive[0] = False
     with pytest.raises(EngineGoneError):
         world.start(may_send=may_send).up(request("n1"))
+    assert world.runpod.calls.count("create") == 1
+
+    def noticed_by_the_client(call: str) -> None:
+        alive[0] = call != "create"
+        may_send()
+
+    with pytest.raises(EngineGoneError):
+        world.start(before=noticed_by_the_client, may_send=may_send).up(request("n2"))
     assert world.runpod.calls.count("create") == 1
     assert world.start().intents.youngest_open(f"gp-p-{STACK}-n1") is None
