@@ -75,11 +75,14 @@ def parse(model: type[_Model], props: Mapping[str, Any]) -> Parsed[_Model]:
     try:
         read = model.model_validate({key: value for key, value in own.items() if key not in unknown})
     except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        inside = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
         found = [
             _failure(model, detail["loc"], detail["type"], detail["msg"])
-            for detail in error.errors(include_url=False, include_input=False)
-            # An input that is given but not known yet is not missing.
+            for detail in details
+            # An input that is given but not known yet is not missing, and a list whose only entry is wrong not empty.
             if not (detail["type"] == "missing" and detail["loc"][0] in unknown)
+            and not (detail["type"] == "too_short" and detail["loc"][0] in inside)
         ]
         return Parsed(None, unknown, tuple(found))
     return Parsed(read, unknown, ())

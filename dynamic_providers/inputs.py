@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field, field_serializer
+from pydantic import AwareDatetime, Field
 from pydantic.alias_generators import to_camel
 
 from dynamic_providers.base import Inputs
@@ -125,10 +125,6 @@ class NodeInputs(Inputs):
     expires_at: AwareDatetime | None = None
     adopt_id: str = ""
     replace_trigger: str = ""
-
-    @field_serializer("expires_at")
-    def _as_text(self, value: AwareDatetime | None) -> str | None:
-        return None if value is None else value.isoformat()
 
     @property
     def cap_hourly_usd(self) -> float | None:
