@@ -22,7 +22,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         MASK,
     ),
-    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(?!(?:token|auth\w*|key|scheme)s?\b)[^\s\"',;]+"), rf"\1\2{MASK}"),
+    (
+        re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(?!(?:token|auth\w*|key|scheme)s?\b)[^\s\"',;]+"),
+        rf"\1\2{MASK}",
+    ),
     (
         re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?!bearer|basic)[^\s\"',;]+"),
         rf"\1{MASK}",

@@ -344,7 +344,7 @@ def make_client(
             f"{what}: the API key has a character that no key has (space, line end, …)"
         )
     local = is_loopback(endpoint)
-    tls = _tls(endpoint)
+    tls = _tls(endpoint.startswith("https://"))
     limits = httpx.Limits(
         max_connections=1,
         # Below the keep-alive of common servers: a connection that is just being closed loses a request.
@@ -369,8 +369,10 @@ def make_client(
     return CloudHttp(connection, title, new_client, pacer, classify, rules or RetryRules())
 
 
-def _tls(endpoint: str) -> ssl.SSLContext:
-    if endpoint.startswith("http://"):
+@lru_cache(maxsize=2)
+def _tls(encrypted: bool) -> ssl.SSLContext:
+    """Verified, TLS 1.2 or newer; made once, because reading the roots takes a tenth of a second."""
+    if not encrypted:
         return ssl.SSLContext(
             ssl.PROTOCOL_TLS_CLIENT
         )  # never used; trusts nobody, and costs no loading of roots

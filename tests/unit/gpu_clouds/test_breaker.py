@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_clouds.answers import Kind
@@ -20,6 +20,7 @@ def broken(clock: FakeClock) -> Breaker:
     return breaker
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(Outcome), max_size=40))
 def test_it_opens_exactly_after_five_failures_in_a_row(outcomes: list[Outcome]) -> None:
     breaker = Breaker("RunPod", FakeClock(), cloud="runpod")

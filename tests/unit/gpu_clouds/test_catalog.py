@@ -5,7 +5,7 @@ import sys
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_clouds import catalog
@@ -44,6 +44,7 @@ def test_an_unknown_gpu_is_an_error_with_the_nearest_name(name: str, nearest: st
         catalog.resolve_gpu(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_a_gpu_name_resolves_or_is_refused(name: str) -> None:
     try:
@@ -55,6 +56,7 @@ def test_a_gpu_name_resolves_or_is_refused(name: str) -> None:
         assert set(resolved) <= set(catalog.gpu_names())
 
 
+@settings(deadline=None)
 @given(st.sampled_from(catalog.gpu_names()), st.sampled_from(CLOUDS))
 def test_no_gpu_ever_becomes_another(gpu: str, cloud: str) -> None:
     assert catalog.resolve_gpu(gpu) == (gpu,)

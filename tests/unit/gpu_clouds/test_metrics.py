@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_clouds import logs
@@ -41,6 +41,7 @@ def test_two_processes_add_up_in_one_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.prom", "m.prom.lock"]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.just(REQUESTS) | st.just('gpuplane_cloud_retries_total{cloud="a"}'), st.floats(0, 1e12)

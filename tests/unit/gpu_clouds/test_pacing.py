@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_clouds.answers import Answer, Kind
@@ -45,6 +45,7 @@ def test_the_headers_of_the_contract() -> None:
     assert parse_limits('"minute";q=60;w=60') == {"minute": {"q": 60, "w": 60}}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_an_odd_header_is_no_error(text: str) -> None:
     for limit in parse_limits(text).values():
