@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi.dynamic import DiffResult
 from pulumi.runtime.proto import provider_pb2
@@ -51,6 +51,7 @@ values = st.recursive(
 inputs = st.dictionaries(st.text("abc", min_size=1, max_size=2), values, max_size=4)
 
 
+@settings(deadline=None)
 @given(inputs, inputs)
 def test_compare_finds_a_difference_exactly_when_there_is_one(
     old: dict[str, Any], new: dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamic_providers.host import sdk, secrets
@@ -48,6 +48,7 @@ def leaves(value: Any, hidden: bool = False) -> Iterator[tuple[Any, bool]]:
         yield value, hidden
 
 
+@settings(deadline=None)
 @given(properties)
 def test_plain_properties_come_back_as_they_were(values: dict[str, Any]) -> None:
     decoded, found = decode(sdk.to_struct(values))
@@ -56,6 +57,7 @@ def test_plain_properties_come_back_as_they_were(values: dict[str, Any]) -> None
     assert found.protect(decoded) == values
 
 
+@settings(deadline=None)
 @given(properties, st.data())
 def test_what_came_in_secret_goes_out_secret(values: dict[str, Any], data: st.DataObject) -> None:
     wrapped = {
