@@ -98,7 +98,7 @@ class Checked:
             return httpx.Response(200, text="")
         if request.method == "DELETE":
             return answer(204)
-        lists = {
+        lists: dict[str, list[object]] = {
             "pods": [],
             "gpus": [],
             "dataCenters": [],

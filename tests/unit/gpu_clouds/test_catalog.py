@@ -94,7 +94,7 @@ def test_a_region_resolves(cloud: str, region: str, ids: tuple[str, ...]) -> Non
     ("cloud", "region", "says"),
     [
         ("runpod", "EU-R0-1", "nearest: EU-RO-1"),
-        ("runpod", "us-esat", "nearest: us-east"),
+        ("runpod", "us-eastt", "nearest: us-east"),
         ("runpod", "middle-east", "nothing in 'middle-east'; it has: us-east"),
         ("paperspace", "ca", "nothing in 'ca'"),
         ("runpod", "native:", "no id after"),
