@@ -12,7 +12,7 @@ from emulators.runpod.settings import DEFAULT_KEY, AccountSettings
 if TYPE_CHECKING:
     from emulators.runpod.cloud import RunPod
 
-_POD_KEYS: dict[str, type] = {"reported_status": str, "unusable": bool, "locked": bool, "gpu_count": int}
+_POD_KEYS: dict[str, type] = {"reported_status": str, "unusable": bool, "locked": bool}
 
 
 def control(cloud: RunPod, method: str, path: str, body: Any) -> Any:

@@ -281,15 +281,13 @@ class Fleet:
             for pod in list(self.of(one.account)):
                 if pod.phase in HOLDING:
                     self.stop(pod, reason="balance ran out")
+                if pod.phase not in ("EXITED", "ERROR") or pod.mounts.get("network"):
+                    continue
+                if pod.ended_at is None:
                     pod.ended_at = now
                     self._save(pod)
                     self._wake(now + settings.balance_terminate_after_s)
-                elif (
-                    pod.phase == "EXITED"
-                    and pod.ended_at is not None
-                    and not pod.mounts.get("network")
-                    and now - pod.ended_at >= settings.balance_terminate_after_s
-                ):
+                elif now - pod.ended_at >= settings.balance_terminate_after_s:
                     self.terminate(pod, reason="balance ran out")
 
     # -- parts -------------------------------------------------------------------------------------
@@ -300,13 +298,10 @@ class Fleet:
             self.stock.hold(pod.gpu_id, pod.data_center, pod.gpu_count)
             pod.charged_from = now
         pod.boots += 1
-        pod.phase, pod.boot_at, pod.started_at, pod.ended_at, pod.exit_at = (
-            "PROVISIONING",
-            now,
-            None,
-            None,
-            pod.exit_at if pod.boots == 1 else None,
-        )
+        pod.phase, pod.boot_at = "PROVISIONING", now
+        pod.started_at = pod.ended_at = None
+        if pod.boots > 1:
+            pod.exit_at = None  # what was to end an earlier boot
         pod.boot_s = settings.ready_after_s + settings.ready_spread_s * self.draw(f"{pod.id}/{pod.boots}")
         pod.ready_at = None if stuck else now + pod.boot_s
         if pod.ready_at is not None:

@@ -33,6 +33,7 @@ class Pod:
         ready_at: When this boot ends; None: never (stuck).
         listed_at: When it appears in lists.
         exit_at: When its container exits; None: never.
+        ended_at: When it ended, or when the empty balance found it stopped.
         gone_at: When an ended pod disappears from lists.
         ports_public: Private TCP port -> public port of this boot.
         reported_status: What the API says instead of the true status; empty: the truth.

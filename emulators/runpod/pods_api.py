@@ -127,12 +127,12 @@ async def act(call: Call) -> Answer:
     """POST /v2/pods/{id}/action."""
     pod = _pod(call)
     action = call.body(bodies.POD_ACTION)["action"]
-    shown = "EXITED" if pod.phase == "EXITED" else pod.phase
     allowed = {
-        "start": shown in ("EXITED", "ERROR"),
-        "stop": shown in HOLDING,
-        "restart": shown == "RUNNING" or (call.settings.observed and shown in HOLDING),
-        "terminate": shown != "TERMINATED",
+        "start": pod.phase in ("EXITED", "ERROR"),
+        "stop": pod.phase in HOLDING,
+        # Where a booting pod already says RUNNING, it offers a restart, too.
+        "restart": pod.phase in (HOLDING if call.settings.observed else {"RUNNING"}),
+        "terminate": pod.phase != "TERMINATED",
     }
     if not allowed[action]:
         raise Refusal(

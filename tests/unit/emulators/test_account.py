@@ -50,11 +50,13 @@ def test_an_empty_balance_refuses_then_stops_then_ends_pods() -> None:
         body = {"name": "v", "size": 100, "dataCenter": "EU-RO-1"}
         volume = driver.call("POST", "/v2/network-volumes", body).json()["id"]
         driver.create("plain")
+        idle = driver.create("idle")["id"]
+        driver.call("POST", f"/v2/pods/{idle}/action", {"action": "stop"})
         driver.create("kept", mounts={"network": [{"volumeId": volume, "path": "/data"}]})
         reply = driver.call("POST", "/v2/pods", pod_body(gpu=H100, count=2))
         assert (reply.status, reply.detail) == (402, "insufficient balance")
         driver.advance(5.0 / 0.86 * 3600 + 1)
-        assert [pod["status"] for pod in driver.pods()] == ["EXITED", "EXITED"]
+        assert [pod["status"] for pod in driver.pods()] == ["EXITED"] * 3
         assert driver.call("POST", "/v2/pods", pod_body()).status == 402
         driver.advance(601)
         assert [pod["name"] for pod in driver.pods()] == ["kept"]
