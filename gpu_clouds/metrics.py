@@ -108,6 +108,7 @@ class Metrics:
                 "w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8"
             ) as new:
                 new.write(render(merged))
+            Path(new.name).chmod(0o644)  # collectors run as another user, and there is no secret in it
             Path(new.name).replace(path)
         self._in_file.update(added)
 
