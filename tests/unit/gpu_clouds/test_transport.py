@@ -373,6 +373,7 @@ class Loopback:
             return
 
     def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread; closing alone does not
         self.listener.close()
         for peer in self._open:
             peer.close()
@@ -388,14 +389,14 @@ def loopback(request: pytest.FixtureRequest) -> Any:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 
 
-def real(server: Loopback, tmp_path: Path) -> CloudHttp:
-    joined = connection(endpoint=f"http://127.0.0.1:{server.port}/v2", state_dir=tmp_path)
+def real(port: int, tmp_path: Path) -> CloudHttp:
+    joined = connection(endpoint=f"http://127.0.0.1:{port}/v2", state_dir=tmp_path)
     return make_client(joined, "RunPod", pacer=header_pacer(joined, "RunPod"), classify=lambda *_: None)
 
 
 @pytest.mark.parametrize("loopback", [OK], indirect=True)
 def test_connections_are_kept(loopback: Loopback, tmp_path: Path) -> None:
-    subject = real(loopback, tmp_path)
+    subject = real(loopback.port, tmp_path)
     for _ in range(20):
         subject.call(READ)
     subject.close()
@@ -404,7 +405,7 @@ def test_connections_are_kept(loopback: Loopback, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loopback", [OK], indirect=True)
 def test_many_threads_at_once_never_run_out_of_connections(loopback: Loopback, tmp_path: Path) -> None:
-    subject = real(loopback, tmp_path)
+    subject = real(loopback.port, tmp_path)
     done: list[int] = []
     threads = [threading.Thread(target=lambda: done.append(subject.call(CREATE).status)) for _ in range(400)]
     for thread in threads:
@@ -418,16 +419,16 @@ def test_many_threads_at_once_never_run_out_of_connections(loopback: Loopback, t
 
 @pytest.mark.parametrize("loopback", [None], indirect=True)
 def test_a_launch_whose_connection_is_cut_is_ambiguous(loopback: Loopback, tmp_path: Path) -> None:
-    subject = real(loopback, tmp_path)
+    subject = real(loopback.port, tmp_path)
     with pytest.raises(errors.AmbiguousError, match="connection lost"):
         subject.call(CREATE)
     subject.close()
 
 
 def test_a_launch_that_finds_no_server_was_not_made(tmp_path: Path) -> None:
-    server = Loopback(None)
-    server.close()
-    subject = real(server, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    subject = real(port, tmp_path)
     with pytest.raises(errors.TransientError, match="no connection"):
         subject.call(CREATE)
     subject.close()
