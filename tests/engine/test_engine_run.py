@@ -171,7 +171,7 @@ def test_the_host_ends_with_a_killed_engine(make, tmp_path, elsewhere):
     began = time.monotonic()
     engine.kill()
     wait_until(lambda: not alive(host))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0  # a second on an idle machine; never, without the fence
     engine.communicate(timeout=SECONDS)
 
 
