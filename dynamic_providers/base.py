@@ -136,6 +136,9 @@ def checked(
 ) -> CheckResult:
     """The answer of `check`: normalised inputs, unknown ones as they are.
 
+    The engine prints the value of a property that it knows with the failure, in Go's words, so the place is told in the
+    sentence instead.
+
     Args:
         props: What the engine sent.
         inputs: What was read of it; None where that failed.
@@ -144,7 +147,7 @@ def checked(
     """
     own = own_props(props)
     if inputs is None or failures:
-        return CheckResult(own, list(failures))
+        return CheckResult(own, [CheckFailure("", f"{each.property}: {each.reason}") for each in failures])
     return CheckResult({**inputs.as_props(), **{key: own[key] for key in unknown}}, [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_in_place_and_not_at_all(one: World):
     assert [method for method, _ in one.writes()] == ["POST", "PATCH"]
     assert one.pods()[0]["image"] == "vllm/vllm-openai:v0.12.0"
     assert one.outputs("chat-0")["state"] == "READY"
-    assert "tiny-model" not in one.stack.state_text()
+    assert "tiny-model" not in json.dumps(one.stack.resources()["chat-0"])
     assert one.stack.up().expect_ok().ops()["chat-0"] == "same"
 
 

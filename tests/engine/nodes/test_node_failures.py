@@ -81,7 +81,8 @@ def test_a_bad_key_is_named_once(new_world: NewWorld):
     world.stack.env["TEST_RUNPOD_KEY"] = "canary-4c1d77-nobody-knows-this-key"
     preview = world.stack.preview()
     assert not preview.ok
-    assert preview.output.count("credential set 'main' of runpod can't be used (auth)") == 1, preview.output
+    told = preview.output.partition("Diagnostics:")[2]
+    assert told.count("credential set 'main' of runpod can't be used (auth)") == 1, preview.output
     assert "nobody-knows" not in preview.output
 
 

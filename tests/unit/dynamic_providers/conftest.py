@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi import dynamic
 
 from dynamic_providers.gpu_node import GpuNodeProvider
 from dynamic_providers.leak_guard import LeakGuardProvider
@@ -53,3 +54,10 @@ def node(**more: Any) -> dict[str, Any]:
 
 def candidate(gpu: str = "RTX4090", region: str = "EU-RO-1", **more: Any) -> dict[str, Any]:
     return {"cloud": "runpod", "credentials": "main", "gpu": gpu, "region": region, **more}
+
+
+def told(result: dynamic.CheckResult) -> list[tuple[str, str]]:
+    """Place and text of every failure."""
+    parts = [failure.reason.partition(": ") for failure in result.failures]
+    assert all(failure.property == "" for failure in result.failures)
+    return [(place, text) for place, _, text in parts]

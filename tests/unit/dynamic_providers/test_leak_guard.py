@@ -10,7 +10,7 @@ from dynamic_providers.gpu_node import GpuNodeProvider
 from dynamic_providers.leak_guard import LeakGuardProvider
 from gpu_clouds.errors import AuthError, TransientError
 from gpu_clouds.models import Candidate
-from tests.unit.dynamic_providers.conftest import node
+from tests.unit.dynamic_providers.conftest import node, told
 from tests.unit.dynamic_providers.memory_cloud import STACK, MemoryCloud, shared_with
 
 RTX = Candidate("runpod", "main", "", "RTX4090")
@@ -21,7 +21,7 @@ def inputs(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "place", "told"),
+    ("change", "where", "words"),
     [
         ({"stackId": "Nope"}, "stackId", "8 lower-case letters or digits"),
         ({"stackId": ""}, "stackId", "gpuplane init"),
@@ -31,15 +31,15 @@ def inputs(**more: Any) -> dict[str, Any]:
         ({"credential": []}, "credential", "did you mean 'credentials'"),
     ],
 )
-def test_mistakes(guard: LeakGuardProvider, change: dict[str, Any], place: str, told: str):
-    (failure,) = guard.check({}, inputs(**change)).failures
-    assert failure.property == place and told in failure.reason
+def test_mistakes(guard: LeakGuardProvider, change: dict[str, Any], where: str, words: str):
+    ((place, text),) = told(guard.check({}, inputs(**change)))
+    assert place == where and words in text
 
 
 def test_a_bad_account_is_named_before_any_node(guard: LeakGuardProvider, cloud: MemoryCloud):
     cloud.errors["account"] = AuthError("the key is refused")
-    (failure,) = guard.check(inputs(), inputs()).failures
-    assert "credential set 'main' of runpod can't be used (auth)" in failure.reason
+    ((place, text),) = told(guard.check(inputs(), inputs()))
+    assert place == "credentials" and "credential set 'main' of runpod can't be used (auth)" in text
 
 
 def test_create_touches_no_cloud(guard: LeakGuardProvider, cloud: MemoryCloud):

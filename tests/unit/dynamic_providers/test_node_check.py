@@ -13,7 +13,7 @@ from dynamic_providers.gpu_node import GpuNodeProvider
 from dynamic_providers.host import sdk
 from gpu_clouds.errors import AuthError, TransientError
 from gpu_clouds.models import AccountStatus
-from tests.unit.dynamic_providers.conftest import candidate, node
+from tests.unit.dynamic_providers.conftest import candidate, node, told
 from tests.unit.dynamic_providers.memory_cloud import MemoryCloud, shared_with
 
 PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
@@ -54,12 +54,13 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "place", "told"), MISTAKES, ids=[f"{m[1]}-{m[2][:12]}" for m in MISTAKES])
-def test_mistakes(provider: GpuNodeProvider, change: dict[str, Any], place: str, told: str):
-    failures = provider.check({}, node(**change)).failures
-    assert [failure.property for failure in failures] == [place]
-    assert told in failures[0].reason
-    assert "\n" not in failures[0].reason
+@pytest.mark.parametrize(
+    ("change", "where", "words"), MISTAKES, ids=[f"{m[1]}-{m[2][:12]}" for m in MISTAKES]
+)
+def test_mistakes(provider: GpuNodeProvider, change: dict[str, Any], where: str, words: str):
+    ((place, text),) = told(provider.check({}, node(**change)))
+    assert place == where and words in text
+    assert "\n" not in text
 
 
 def test_no_mistake_writes_to_the_cloud(provider: GpuNodeProvider, cloud: MemoryCloud):
@@ -88,8 +89,8 @@ def test_an_ambiguous_name_becomes_several_candidates(provider: GpuNodeProvider)
 def test_a_bad_account_is_named_and_read_once(provider: GpuNodeProvider, cloud: MemoryCloud):
     cloud.errors["account"] = AuthError("the key is refused")
     for name in ("chat-0", "chat-1"):
-        (failure,) = provider.check({}, node(node=name)).failures
-        assert failure.reason == "credential set 'main' of runpod can't be used (auth): the key is refused"
+        ((_, text),) = told(provider.check({}, node(node=name)))
+        assert text == "credential set 'main' of runpod can't be used (auth): the key is refused"
     assert cloud.calls == ["account"]
 
 
@@ -102,18 +103,18 @@ def test_an_account_that_can_not_be_read_now_is_no_mistake(
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "words"),
     [
         (AccountStatus(balance_usd=0.0), "balance of 0.00 USD"),
         (AccountStatus(machine_limit=3, machines_in_use=3), "3 of 3 allowed machines"),
     ],
 )
 def test_limits_of_the_account(
-    provider: GpuNodeProvider, cloud: MemoryCloud, status: AccountStatus, told: str
+    provider: GpuNodeProvider, cloud: MemoryCloud, status: AccountStatus, words: str
 ):
     cloud.status = status
-    (failure,) = provider.check({}, node()).failures
-    assert told in failure.reason
+    ((_, text),) = told(provider.check({}, node()))
+    assert words in text
     # A node that lives needs no further room.
     assert provider.check(node(), node(replaceTrigger="x")).failures == []
 
@@ -128,8 +129,8 @@ def test_an_unchanged_node_costs_no_call(provider: GpuNodeProvider, cloud: Memor
 
 def test_prices_fall_back_to_the_list(provider: GpuNodeProvider, cloud: MemoryCloud):
     cloud.errors["offers"] = TransientError("HTTP 503")
-    (failure,) = provider.check({}, node(candidates=[candidate("H100-SXM")], maxHourlyUsd=2)).failures
-    assert "costs 3.99 USD/h" in failure.reason
+    ((place, text),) = told(provider.check({}, node(candidates=[candidate("H100-SXM")], maxHourlyUsd=2)))
+    assert place == "maxHourlyUsd" and "costs 3.99 USD/h" in text
 
 
 @given(st.sets(st.sampled_from(["guard", "image", "env", "args", "readiness", "candidates", "diskGb"])))
@@ -146,5 +147,5 @@ def test_what_is_not_known_yet_is_accepted_and_kept(unknown: set[str]):
 
 def test_what_is_known_is_still_checked(provider: GpuNodeProvider):
     props = node(image=sdk.unknown(), candidates=[candidate("RTX4900")])
-    (failure,) = provider.check({}, props).failures
-    assert failure.property == "candidates[0]"
+    ((place, _),) = told(provider.check({}, props))
+    assert place == "candidates[0]"
