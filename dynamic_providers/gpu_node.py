@@ -1,7 +1,7 @@
 """GpuNode: one node, from an ordered list of candidates.
 
-The provider is the thin skin: what it decides itself is in node_check, node_diff, node_outputs and estimates; finding,
-launching, waiting and ending are in gpu_clouds.
+The provider is the thin skin: what it decides itself is in node_check, node_diff, node_outputs and estimates;
+finding, launching, waiting and ending are in gpu_clouds.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from dynamic_providers.node_outputs import (
 )
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import GpuCloudError, NotFoundError, ValidationError
+from gpu_clouds.intents import ending
 from gpu_clouds.marker import DECLARED, stack_prefix
 from gpu_clouds.models import Instance, InstanceState
 from gpu_clouds.provisioning import Provisioned, ProvisioningError
@@ -49,7 +50,7 @@ class GpuNodeProvider(Provider):
     """Create is find-or-launch, delete ends when billing has ended. Rules: docs/provisioning.md."""
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Names, rules and the catalogue always; the account and today's prices for a node that is new or changed.
+        """Rules and the catalogue always; the account and today's prices for a new or changed node.
 
         An unchanged node costs no network call, and no price that has moved makes it fail.
         """
@@ -105,7 +106,7 @@ class GpuNodeProvider(Provider):
                 raise
             outs = _kept_outputs(own_props(props), inputs, error)
             raise PartialState(error.kept.id, outs, str(error).splitlines()) from error
-        return dynamic.CreateResult(done.instance.id, _done_outputs(own_props(props), done))
+        return dynamic.CreateResult(done.instance.id, self._done(own_props(props), done))
 
     def read(self, id: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """What the node is now: for a refresh, or for an import when there is no state yet."""
@@ -113,6 +114,7 @@ class GpuNodeProvider(Provider):
             return self._import(id)
         outs = own_props(props)
         credentials = candidate_from(outs["candidate"]).credentials
+        self._let_deletes_land(outs)
         instance = self._look(self.shared.cloud(credentials), str(outs.get("instanceId") or id), outs)
         if instance.state in (InstanceState.GONE, InstanceState.DELETING):
             return dynamic.ReadResult("", {})
@@ -166,7 +168,7 @@ class GpuNodeProvider(Provider):
                 # The state must not call a node ready that is not there any more.
                 outs = {**computed(olds), **new, "state": str(InstanceState.GONE)}
             raise PartialState(id, outs, str(error).splitlines()) from error
-        return dynamic.UpdateResult(_done_outputs(new, done))
+        return dynamic.UpdateResult(self._done(new, done))
 
     def delete(self, id: str, props: dict[str, Any]) -> None:
         """Deletes until the cloud says that it is gone, and with it the billing. Absent is success.
@@ -182,7 +184,25 @@ class GpuNodeProvider(Provider):
             str(props.get("instanceId") or id),
             prefix=prefix,
             deadline_s=call.timeout_s or self.shared.settings.delete_deadline_s,
+            marker=str(props["marker"]) if is_ours(props) else "",
+            intents=self.shared.intents(str(props["guard"])) if is_ours(props) else None,
         )
+
+    def _let_deletes_land(self, outs: Mapping[str, Any]) -> None:
+        """A delete of a killed run may still take effect: what it ends must not be read as living."""
+        if not is_ours(outs):
+            return
+        intents = self.shared.intents(str(outs["guard"]))
+        left = intents.settle_left(ending(str(outs["marker"])), self.shared.settings.settle_s)
+        if left > 0:
+            progress(f"[{outs['node']}] a delete of a killed run may still take effect: waiting {left:.0f} s")
+            self.shared.clock.sleep(left, current_call().cancel)
+
+    def _done(self, inputs: Mapping[str, Any], done: Provisioned) -> dict[str, Any]:
+        """Outputs of a node that is ready; tells what the user should hear of its way there."""
+        for note in done.notes:
+            self.shared.note(f"[{inputs['node']}] {note}")
+        return node_outputs(inputs, done.candidate, done.instance, ready=True, hourly_usd=done.hourly_usd)
 
     def _known(self, props: Mapping[str, Any]) -> tuple[NodeInputs, list[str]]:
         """The inputs of a real operation, where everything is known, and their credential sets."""
@@ -195,12 +215,12 @@ class GpuNodeProvider(Provider):
         return parsed.model, [c.credentials for c in parsed.model.candidates]
 
     def _restarts(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-        """Whether the change needs the cloud: something that runs on the node, its probe, or a node not ready."""
+        """Whether the change needs the cloud: what runs on the node, its probe, a node not ready."""
         roots = {root_of(path) for path in node_diff(olds, news, _updatable(olds))}
         return bool(roots & {*TEMPLATE, "readiness", "state"})
 
     def _look(self, cloud: GpuCloud, node_id: str, outs: Mapping[str, Any]) -> Instance:
-        """The node now. A refresh of a thousand nodes shares one listing; only who is missing is asked alone."""
+        """The node now. A refresh of many nodes shares one listing; only who is missing is asked alone."""
         if is_ours(outs):
             feed = self.shared.run.feed(cloud, stack_prefix(DECLARED, str(outs["guard"])))
             seen = feed.fresh(current_call().cancel).by_id.get(node_id)
@@ -233,9 +253,10 @@ class GpuNode(dynamic.Resource, module="gpu", name="GpuNode"):
 
     Args:
         name: Name of the resource; `node` if that is not given.
-        args: Inputs by their camelCase names, see `dynamic_providers.inputs.NodeInputs`. `guard` must be the id of the
-            stack's LeakGuard; `env`, `startup` and `readiness.headers` are made secret.
-        opts: Resource options. `delete_before_replace` is on unless it is set: no candidate has to exist twice.
+        args: Inputs by their camelCase names, see `dynamic_providers.inputs.NodeInputs`. `guard` must be the
+            id of the stack's LeakGuard; `env`, `startup` and `readiness` are made secret, as they may hold
+            keys.
+        opts: Resource options. `delete_before_replace` is on unless it is set: no node has to exist twice.
     """
 
     candidate: pulumi.Output[dict[str, Any]]
@@ -258,7 +279,7 @@ class GpuNode(dynamic.Resource, module="gpu", name="GpuNode"):
         self, name: str, args: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         props: dict[str, Any] = {"node": name, **args}
-        for key in ("env", "startup"):
+        for key in ("env", "startup", "readiness"):
             if key in props:
                 props[key] = pulumi.Output.secret(props[key])
         opts = opts or pulumi.ResourceOptions()
@@ -276,12 +297,6 @@ def _updatable(outs: Mapping[str, Any]) -> frozenset[str]:
 def _changes_template(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     roots = {root_of(path) for path in node_diff(olds, news, _updatable(olds))}
     return bool(roots & set(TEMPLATE)) and olds.get("state") != InstanceState.GONE
-
-
-def _done_outputs(inputs: Mapping[str, Any], done: Provisioned) -> dict[str, Any]:
-    for note in done.notes:
-        progress(f"[{inputs['node']}] {note}", keep=True)
-    return node_outputs(inputs, done.candidate, done.instance, ready=True, hourly_usd=done.hourly_usd)
 
 
 def _kept_outputs(inputs: Mapping[str, Any], parsed: NodeInputs, error: ProvisioningError) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gpu_clouds.errors import (
     RetiredError,
     ValidationError,
 )
-from gpu_clouds.intents import IntentLog
+from gpu_clouds.intents import Intent, IntentLog, ending
 from gpu_clouds.inventory import poll_interval
 from gpu_clouds.marker import Marker, stack_prefix
 from gpu_clouds.models import Instance, InstanceState
@@ -88,7 +88,14 @@ class Ender:
         self._run = run or Run(clock)
 
     def end(
-        self, cloud: GpuCloud, instance_id: str, *, prefix: str = "", deadline_s: float = DELETE_DEADLINE_S
+        self,
+        cloud: GpuCloud,
+        instance_id: str,
+        *,
+        prefix: str = "",
+        deadline_s: float = DELETE_DEADLINE_S,
+        marker: str = "",
+        intents: IntentLog | None = None,
     ) -> Ended:
         """Deletes a node until it is gone. Absent is success.
 
@@ -98,6 +105,9 @@ class Ender:
             prefix: `stack_prefix(owner, stack_id)`: many deletes at once then share their listings; empty:
                 the node is looked at by itself, which is the safer way for one that was launched seconds ago.
             deadline_s: When to give up, seconds.
+            marker: The node's cloud-side name, where that is ours.
+            intents: Where the delete is noted before it is sent, so that after a kill nobody keeps a node
+                that is about to end; None: nowhere.
 
         Raises:
             DeadlineError: Still there; names the id.
@@ -108,11 +118,18 @@ class Ender:
         if self._run.handed_out(cloud, instance_id):
             self._progress(f"{cloud.name} node {instance_id} is kept: a create of this run has taken it over")
             return Ended.SPARED
-        self._until_gone(cloud, instance_id, prefix, deadline_s, asked_at=None)
+        self._until_gone(cloud, instance_id, prefix, deadline_s, None, marker, intents)
         return Ended.GONE
 
     def _until_gone(
-        self, cloud: GpuCloud, instance_id: str, prefix: str, deadline_s: float, asked_at: float | None
+        self,
+        cloud: GpuCloud,
+        instance_id: str,
+        prefix: str,
+        deadline_s: float,
+        asked_at: float | None,
+        marker: str,
+        intents: IntentLog | None,
     ) -> None:
         """As `end`; `asked_at` is when a delete was accepted before, if one was."""
         start = self._clock.monotonic()
@@ -123,9 +140,11 @@ class Ender:
         last = "no answer"
         while True:
             if sent_at is None:
+                note = self._note(cloud, marker, intents)
                 self._may_send()
                 try:
                     cloud.delete(instance_id)
+                    _answered(note, intents)
                     sent_at = self._clock.monotonic()
                 except NotFoundError:
                     sent_at = self._clock.monotonic()
@@ -229,9 +248,9 @@ class Ender:
             asked_at = self._clock.monotonic()
             found = self._living(clouds, prefix, intents, ended)
             # All are asked to end before the first is waited for.
-            asked = [self._send_delete(cloud, instance.id) for cloud, instance in found]
+            asked = [self._send_delete(cloud, instance, intents) for cloud, instance in found]
             for (cloud, instance), at in zip(found, asked, strict=True):
-                self._until_gone(cloud, instance.id, prefix, DELETE_DEADLINE_S, at)
+                self._until_gone(cloud, instance.id, prefix, DELETE_DEADLINE_S, at, instance.name, intents)
                 ended[cloud.name, instance.id] = instance
                 self._progress(f"ended {cloud.name} node {instance.id} ({instance.name})")
             if not found and asked_at >= quiet_at:
@@ -285,16 +304,33 @@ class Ender:
                     ) from error
                 self._clock.sleep(poll_interval(waited), self._cancel)
 
-    def _send_delete(self, cloud: GpuCloud, instance_id: str) -> float | None:
+    def _note(self, cloud: GpuCloud, marker: str, intents: IntentLog | None) -> Intent | None:
+        """Puts a delete on disk before it is sent: it may take effect after this process has died."""
+        if intents is None or not marker:
+            return None
+        try:
+            return intents.open(ending(marker), cloud.name)
+        except ValidationError as error:
+            self._progress(error.message)  # an end that can't be noted is better than none
+            return None
+
+    def _send_delete(self, cloud: GpuCloud, instance: Instance, intents: IntentLog) -> float | None:
         """One delete without waiting; when it was accepted, None if it was not."""
+        note = self._note(cloud, instance.name, intents)
         self._may_send()
         try:
-            cloud.delete(instance_id)
+            cloud.delete(instance.id)
+            _answered(note, intents)
         except CancelledError:
             raise
         except GpuCloudError:
             return None
         return self._clock.monotonic()
+
+
+def _answered(note: Intent | None, intents: IntentLog | None) -> None:
+    if note is not None and intents is not None:
+        intents.close(note)
 
 
 def orphans(

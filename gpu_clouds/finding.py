@@ -14,6 +14,7 @@ from gpu_clouds.errors import (
     RateLimitedError,
     TransientError,
 )
+from gpu_clouds.intents import ending
 from gpu_clouds.marker import Marker
 from gpu_clouds.models import Candidate, Instance, InstanceState
 from gpu_clouds.operation import Match, Operation, Phase
@@ -99,9 +100,11 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
         CancelledError: Cancelled.
     """
     node = op.request.node
-    left = op.intents.settle_left(op.node_prefix, op.request.settle_s)
+    settle_s = op.request.settle_s
+    # A node that is about to end must not be adopted.
+    left = max(op.intents.settle_left(start, settle_s) for start in (op.node_prefix, ending(op.node_prefix)))
     if left > 0:
-        op.say(Phase.QUEUED, f"a launch of a killed run may still take effect: waiting {left:.0f} s")
+        op.say(Phase.QUEUED, f"a request of a killed run may still take effect: waiting {left:.0f} s")
         op.clock.sleep(left, op.cancel)
     try:
         if not op.intents.known_machine and not op.request.first_listing_once:

@@ -68,6 +68,11 @@ class _Contents:
     answers: list[Answer]
 
 
+def ending(marker: str) -> str:
+    """Under which marker a delete is noted: whoever means to keep such a node has to wait for it."""
+    return f"end:{marker}"
+
+
 def state_root() -> Path:
     """`GPUPLANE_STATE_DIR`, else `gpuplane` in the user's folder for state."""
     named = os.environ.get("GPUPLANE_STATE_DIR", "")
