@@ -20,7 +20,8 @@ class NodeCost:
         cluster: Name of its cluster.
         node: Its name.
         candidate: What it will most likely be, or is, in words.
-        hourly_usd: Estimate for a node to come, actual price of one that lives, USD per hour; None if unknown.
+        hourly_usd: Estimate for a node to come, actual price of one that lives, USD per hour; None if
+            unknown.
         is_new: It does not exist yet.
     """
 
@@ -37,8 +38,8 @@ def node_cost(cluster: str, node: str, outputs: Mapping[str, Any]) -> NodeCost:
     Args:
         cluster: Name of its cluster.
         node: Its name.
-        outputs: `candidate`, `hourlyUsd`, `estimatedHourlyUsd`; a value that is not known yet may be anything but a
-            number or a mapping.
+        outputs: `candidate`, `hourlyUsd`, `estimatedHourlyUsd`; a value that is not known yet may be anything
+            but a number or a mapping.
     """
     actual, estimated = _number(outputs.get("hourlyUsd")), _number(outputs.get("estimatedHourlyUsd"))
     candidate = outputs.get("candidate")
@@ -77,7 +78,15 @@ def cost_table(nodes: Sequence[NodeCost]) -> str:
     rows.append(("total", _count(nodes), *_prices(_total(nodes)), ""))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        f"{name:<{widths[0]}}  {what:<{widths[1]}}  {hour:>{widths[2]}}  {month:>{widths[3]}}  {note}".rstrip()
+        "  ".join(
+            [
+                name.ljust(widths[0]),
+                what.ljust(widths[1]),
+                hour.rjust(widths[2]),
+                month.rjust(widths[3]),
+                note,
+            ]
+        ).rstrip()
         for name, what, hour, month, note in rows
     ]
     unpriced = sum(node.hourly_usd is None for node in nodes)

@@ -40,8 +40,9 @@ class GpuClusterArgs(BaseModel):
 class GpuCluster(pulumi.ComponentResource):
     """**Pulumi type:** `gpuplane:gpu:GpuCluster`. Creates one GpuNode for each node of the cluster.
 
-    With `rolling` each node depends on the one before it and is ended before its replacement is made: a change goes
-    through the cluster node by node, and never more than one is missing.
+    With `rolling` each node depends on the one before it and is ended before its replacement is made: a
+    change goes through the cluster node by node, and never more than one is missing. The first time, too, the
+    nodes are made one after the other.
 
     Args:
         name: Name of the cluster; its nodes are `<name>-0`, `<name>-1` and so on.

@@ -1,7 +1,7 @@
 """From a credential set of the stack file to an account that can be connected: its key and its address.
 
-Keys come from the configuration (secure values), the environment or a Kubernetes secret, only when the provider is
-configured: no key is ever an input or an output of a resource.
+Keys come from the configuration (secure values), the environment or a Kubernetes secret, only when the
+provider is configured: no key is ever an input or an output of a resource.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def open_account(name: str, source: CredentialSource) -> CredentialSet:
 
 
 def emulator_folder() -> Path:
-    """`GPUPLANE_EMULATOR_DIR`, else `.gpuplane/emulators` of the project; the engine starts the host there."""
+    """`GPUPLANE_EMULATOR_DIR`, else `.gpuplane/emulators` of the project, which the host starts in."""
     return Path(os.environ.get("GPUPLANE_EMULATOR_DIR") or Path.cwd() / ".gpuplane" / "emulators")
 
 

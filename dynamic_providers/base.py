@@ -1,7 +1,7 @@
 """What every provider of ours does the same way. Besides `host` the only place that knows the engine's traps.
 
-- `check` runs in preview and at every `up`, also for unchanged resources; values that are not known yet arrive as
-  `pulumi.output.Unknown`, numbers as floats.
+- `check` runs in preview and at every `up`, also for unchanged resources; values that are not known yet
+  arrive as `pulumi.output.Unknown`, numbers as floats.
 - `diff` and `update` see old outputs, never old inputs: outputs repeat the inputs.
 - `update` has to return every output, or it vanishes.
 - Credentials come through `configure` alone, never through inputs.
@@ -24,8 +24,8 @@ from dynamic_providers.clouds import Shared, shared_for
 from dynamic_providers.host.call import current_call, progress
 
 STOCK_HOST = (
-    "gpuplane runs under the SDK's own host for dynamic providers: it works, more slowly, and without previews of "
-    "cost, ^C and partial state; see docs/host.md"
+    "gpuplane runs under the SDK's own host for dynamic providers: it works, more slowly, and without "
+    "previews of cost, ^C and partial state; see docs/host.md"
 )
 
 
@@ -80,7 +80,7 @@ def parse(model: type[_Model], props: Mapping[str, Any]) -> Parsed[_Model]:
         found = [
             _failure(model, detail["loc"], detail["type"], detail["msg"])
             for detail in details
-            # An input that is given but not known yet is not missing, and a list whose only entry is wrong not empty.
+            # An input that is not known yet is not missing, and a list with a wrong entry is not empty.
             if not (detail["type"] == "missing" and detail["loc"][0] in unknown)
             and not (detail["type"] == "too_short" and detail["loc"][0] in inside)
         ]
@@ -136,8 +136,8 @@ def checked(
 ) -> CheckResult:
     """The answer of `check`: normalised inputs, unknown ones as they are.
 
-    The engine prints the value of a property that it knows with the failure, in Go's words, so the place is told in the
-    sentence instead.
+    The engine prints the value of a property that it knows with the failure, in Go's words, so the place is
+    told in the sentence instead.
 
     Args:
         props: What the engine sent.

@@ -1,4 +1,4 @@
-"""What all operations of one engine run share in this process: connections, listings, intents, account reads."""
+"""What all operations of one engine run share in this process: connections, listings, intents, accounts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from gpu_clouds.provisioning import Provisioner
 from gpu_clouds.registry import clock_from_environment, connect
 from gpu_clouds.run import Run
 from stack_config import CredentialSource, Settings
-from stack_config.errors import listing, nearest
+from stack_config.errors import nearest
+
+SHOWN_NOTES = 50
+"""Notes of nodes that stay on the screen; a fleet that fails over together would fill it otherwise."""
 
 _BAD_ACCOUNT = (AuthError, BillingError, PermissionRefusedError, RetiredError, ValidationError)
 
@@ -85,6 +88,7 @@ class Shared:
         self._kept: dict[str, _Kept] = {}
         self._intents: dict[str, IntentLog] = {}
         self._new_stacks: set[str] = set()
+        self._notes = 0
 
     def source(self, name: str, cloud: str = "") -> CredentialSource:
         """What the stack file says of a credential set.
@@ -101,9 +105,10 @@ class Shared:
             return found
         fitting = [each for each, source in self._sources.items() if cloud in ("", source.cloud)]
         near = nearest(name, fitting)
-        guess = f"; did you mean {near!r}?" if near and near != name else ""
+        guess = f"did you mean {near!r}? " if near and near != name else ""
         of = f" of {cloud}" if cloud else ""
-        raise ValidationError(f"no credential set {name!r}{of}{guess} There is {listing(fitting)}")
+        declared = ", ".join(sorted(fitting)) or "none"
+        raise ValidationError(f"no credential set {name!r}{of}; {guess}declared: {declared}")
 
     def cloud(self, name: str) -> GpuCloud:
         """The connected cloud of a credential set; connects at its first use.
@@ -153,7 +158,8 @@ class Shared:
             return Account(problem=text)
         except GpuCloudError as error:
             progress(
-                f"credential set {name!r} of {cloud.name} could not be checked now ({error.kind}): {error.message}",
+                f"credential set {name!r} of {cloud.name} could not be checked now ({error.kind}): "
+                f"{error.message}",
                 keep=True,
             )
             return Account()
@@ -192,6 +198,15 @@ class Shared:
         return Ender(
             self.clock, call.cancel, lambda text: progress(text, call=call), fence.check, run=self.run
         )
+
+    def note(self, text: str) -> None:
+        """Tells what the user should hear of a node; after `SHOWN_NOTES` of them only in passing."""
+        with self._lock:
+            self._notes += 1
+            count = self._notes
+        progress(text, keep=count <= SHOWN_NOTES)
+        if count == SHOWN_NOTES:
+            progress("… further notes are shown in passing only", keep=True)
 
     def _kept_of(self, name: str) -> _Kept:
         with self._lock:

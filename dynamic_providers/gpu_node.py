@@ -113,9 +113,9 @@ class GpuNodeProvider(Provider):
         if "candidate" not in props:
             return self._import(id)
         outs = own_props(props)
-        credentials = candidate_from(outs["candidate"]).credentials
+        cloud = self._home(outs)
         self._let_deletes_land(outs)
-        instance = self._look(self.shared.cloud(credentials), str(outs.get("instanceId") or id), outs)
+        instance = self._look(cloud, str(outs.get("instanceId") or id), outs)
         if instance.state in (InstanceState.GONE, InstanceState.DELETING):
             return dynamic.ReadResult("", {})
         new = refreshed(outs, instance)
@@ -177,7 +177,7 @@ class GpuNodeProvider(Provider):
             GpuCloudError: It is still there; the state keeps it.
         """
         call = current_call()
-        cloud = self.shared.cloud(candidate_from(props["candidate"]).credentials)
+        cloud = self._home(props)
         prefix = stack_prefix(DECLARED, str(props["guard"])) if _is_listed(props) else ""
         self.shared.ender(call).end(
             cloud,
@@ -187,6 +187,16 @@ class GpuNodeProvider(Provider):
             marker=str(props["marker"]) if is_ours(props) else "",
             intents=self.shared.intents(str(props["guard"])) if is_ours(props) else None,
         )
+
+    def _home(self, outs: Mapping[str, Any]) -> GpuCloud:
+        """The account that the node lives in."""
+        name = candidate_from(outs["candidate"]).credentials
+        if name not in self.shared.names():
+            raise ValidationError(
+                f"[{outs['node']}] this node lives in the account of credential set {name!r}, which is not "
+                "declared any more: put it back until the node is gone"
+            )
+        return self.shared.cloud(name)
 
     def _let_deletes_land(self, outs: Mapping[str, Any]) -> None:
         """A delete of a killed run may still take effect: what it ends must not be read as living."""

@@ -74,8 +74,8 @@ class NodeInputs(Inputs):
     """Inputs of a GpuNode.
 
     Attributes:
-        guard: Id of the stack's LeakGuard, which is the stackId. A property dependency: the guard is made before the
-            node and deleted after it.
+        guard: Id of the stack's LeakGuard, which is the stackId. A property dependency: the guard is made
+            before the node and deleted after it.
         node: The node's slug, at most 24 characters.
         candidates: What may be rented, in order of preference.
         order: `listed` or `price`.
@@ -184,7 +184,8 @@ class RunFacts:
         settle_s: How long a request of a killed run may still take effect, seconds.
         timeout_s: The resource's custom time-out, seconds; it limits each launch.
         first_listing_once: This run has made the stack's LeakGuard.
-        adopt_id: Id of the living node where its cloud-side name is not ours, so that it can't be found by name.
+        adopt_id: Id of the living node where its cloud-side name is not ours, so that it can't be found by
+            name.
         paid_hourly_usd: What the living node costs already: no later, lower cap ends it.
     """
 

@@ -1,7 +1,7 @@
 """LeakGuard: made before every node of the stack, deleted after all of them.
 
-It reports nodes of this stack that nobody declares, and when the stack is destroyed it ends whatever still carries the
-stack's marker: also what a killed run has launched and no state knows.
+It reports nodes of this stack that nobody declares, and when the stack is destroyed it ends whatever still
+carries the stack's marker: also what a killed run has launched and no state knows.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class LeakGuardProvider(Provider):
         found = ending.orphans(clouds, DECLARED, inputs.stack_id, inputs.nodes)
         for orphan in found[:SHOWN_ORPHANS]:
             progress(
-                f"node {orphan.instance.id} ({orphan.instance.name}) of {orphan.credentials} is {orphan.reason} and "
-                "costs money: `gpuplane orphans` tells more",
+                f"node {orphan.instance.id} ({orphan.instance.name}) of {orphan.credentials} is "
+                f"{orphan.reason} and costs money: `gpuplane orphans` tells more",
                 keep=True,
             )
         if len(found) > SHOWN_ORPHANS:
@@ -115,7 +115,8 @@ class LeakGuardProvider(Provider):
         """Ends every node of this stack that is still there, and waits until no other can appear.
 
         Raises:
-            GpuCloudError: A cloud can't be listed or a node can't be ended; the guard stays, for the next destroy.
+            GpuCloudError: A cloud can't be listed or a node can't be ended; the guard stays, for the next
+                destroy.
         """
         inputs = GuardInputs.model_validate(inputs_in(GuardInputs, props))
         call = current_call()
@@ -138,8 +139,8 @@ class LeakGuard(dynamic.Resource, module="gpu", name="LeakGuard"):
         stack_id: The stack's 8 characters, a plain string.
         credentials: Names of the credential sets.
         nodes: Names of all declared nodes.
-        opts: Resource options; `delete_before_replace` is always on, so that a forced replace of the guard replaces its
-            nodes too, instead of ending them under a living stack.
+        opts: Resource options; `delete_before_replace` is always on, so that a forced replace of the guard
+            replaces its nodes too, instead of ending them under a living stack.
     """
 
     orphans: pulumi.Output[list[dict[str, Any]]]

@@ -1,7 +1,7 @@
 """What is wrong with a node's inputs, found before anything exists.
 
-First what needs no network (names, rules, capabilities), then, for a node that is new or changed, the account and
-today's prices.
+First what needs no network (names, rules, capabilities), then, for a node that is new or changed, the account
+and today's prices.
 """
 
 from __future__ import annotations
@@ -101,13 +101,14 @@ def price_rules(inputs: NodeInputs, offers: Mapping[Candidate, Offer]) -> Iterat
     if cap is not None and price > cap + _ROOM_USD:
         yield CheckFailure(
             "maxHourlyUsd",
-            f"{candidate} costs {price:.2f} USD/h, above the cap of {cap:.2f}: raise the cap or drop this candidate",
+            f"{candidate} costs {price:.2f} USD/h, above the cap of {cap:.2f}: raise the cap or drop this "
+            "candidate",
         )
     if budget is not None and price * nodes > budget + _ROOM_USD:
         yield CheckFailure(
             "budgetHourlyUsd",
-            f"{nodes} node(s) of {candidate} cost {price * nodes:.2f} USD/h, above the budget of {budget:.2f}: raise "
-            "the budget, drop this candidate or use fewer nodes",
+            f"{nodes} node(s) of {candidate} cost {price * nodes:.2f} USD/h, above the budget of "
+            f"{budget:.2f}: raise the budget, drop this candidate or use fewer nodes",
         )
 
 
@@ -167,7 +168,8 @@ def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
     sold = [name for name in names if catalog.native_gpu(given.cloud, name) is not None]
     if not sold:
         raise ValidationError(
-            f"{info.title} has no GPU {' or '.join(names)}; it has: {', '.join(catalog.native_gpus(given.cloud))}"
+            f"{info.title} has no GPU {' or '.join(names)}; it has: "
+            f"{', '.join(catalog.native_gpus(given.cloud))}"
         )
     return [given.model_copy(update={"gpu": name}) for name in sold]
 
@@ -181,5 +183,6 @@ def _limit(status: AccountStatus) -> str:
         and status.machines_in_use is not None
         and status.machines_in_use >= status.machine_limit
     ):
-        return f"has {status.machines_in_use} of {status.machine_limit} allowed machines in use: end some, or ask for more"
+        used = f"{status.machines_in_use} of {status.machine_limit}"
+        return f"has {used} allowed machines in use: end some, or ask the cloud for more"
     return ""

@@ -1,8 +1,8 @@
 """What a change of a node's inputs does: nothing, an update in place, or another node.
 
-The rule is that of `NodeRequest.spec8`, said property by property: a living node stays as long as the candidate that
-won is still among the candidates and nothing has changed that its cloud can't change in place. A further fallback, a
-cap or a moved price never replaces it.
+The rule is that of `NodeRequest.spec8`, said property by property: a living node stays as long as the
+candidate that won is still among the candidates and nothing has changed that its cloud can't change in place.
+A further fallback, a cap or a moved price never replaces it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ COMPUTED = (
     "endpoints",
     "ssh",
 )
-"""Outputs that are no inputs. Known only after the real create; but `candidate`, which a preview estimates."""
+"""Outputs that are no inputs, known only after the real create; a preview estimates `candidate`."""
 
 ESTIMATED = ("estimatedHourlyUsd", "estimatedMonthlyUsd", "estimateSource", "estimateDate")
 """Outputs of a create in preview; the real one has `hourlyUsd` instead."""
@@ -45,7 +45,8 @@ def node_outputs(
         inputs: Its inputs, normalised.
         candidate: The candidate that won.
         instance: The node as its cloud shows it.
-        ready: It answered its readiness probe; otherwise the cloud's own state is kept, and the next `up` goes on.
+        ready: It answered its readiness probe; otherwise the cloud's own state is kept, and the next `up`
+            goes on.
         hourly_usd: What it costs, USD per hour.
     """
     state = InstanceState.READY if ready else instance.state
@@ -75,14 +76,9 @@ def refreshed(outs: Mapping[str, Any], instance: Instance) -> dict[str, Any]:
         new["hourlyUsd"] = instance.hourly_usd
     if instance.image and outs.get("image") and instance.image != outs["image"]:
         new["image"] = instance.image
-    was_ready = outs.get("state") == InstanceState.READY
-    # A probe that never succeeded does not count as ready because the cloud says that the node runs.
-    if instance.state is InstanceState.READY and not was_ready:
-        new["state"] = outs.get("state", str(InstanceState.RUNNING))
-    elif was_ready and instance.state is InstanceState.RUNNING:
-        new["state"] = str(InstanceState.READY) if instance.endpoints else str(InstanceState.RUNNING)
-    else:
-        new["state"] = str(instance.state)
+    # A node whose probe had no answer yet is not ready because its cloud calls it so.
+    probed = outs.get("state") == InstanceState.READY or instance.state is not InstanceState.READY
+    new["state"] = str(instance.state if probed else InstanceState.RUNNING)
     return new
 
 
@@ -112,7 +108,7 @@ def imported(instance: Instance, credentials: str, stack_id: str, name: str) -> 
 
 
 def old_inputs(outs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs that a node's outputs repeat; `region` and others of the same name as an output are not inputs."""
+    """The inputs that a node's outputs repeat."""
     return inputs_in(NodeInputs, outs)
 
 

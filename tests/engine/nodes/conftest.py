@@ -1,4 +1,4 @@
-"""One emulator for all tests here; every test has an account of its own in it, and a stack of the real program."""
+"""One emulator for all tests here; every test has an account of its own, and a stack of the real program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real program with two clusters, one of which has to fail over: preview, up, up again, refresh, destroy."""
+"""The real program with two clusters, one of which has to fail over: its whole life."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_preview_tells_the_cost_and_writes_nothing(world: World):
     assert world.writes() == []
     assert {path for _, path in world.requests()} == {"/v2/pods", "/v2/catalog/gpus"}
     assert len(world.requests()) <= 3, "one account read and one catalogue for the whole stack"
-    # The estimate is an output of the preview; the actual price is not known yet, so a plan can't break on it.
+    # The estimate is an output of the preview; the actual price is unknown, so a plan can't break on it.
     steps = {step["urn"].rpartition("::")[2]: step for step in preview.steps()}
     outs = steps["embed-0"]["new"]["outputs"]
     assert (outs["estimatedHourlyUsd"], outs["estimatedMonthlyUsd"]) == (0.5, 365)

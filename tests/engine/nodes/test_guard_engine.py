@@ -1,4 +1,4 @@
-"""LeakGuard in the real engine: forced replaces, a changed stackId, lost state, and nodes that no state knows."""
+"""LeakGuard in the real engine: forced replaces, a changed stackId, lost state, nodes that no state knows."""
 
 from __future__ import annotations
 

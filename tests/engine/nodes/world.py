@@ -1,4 +1,4 @@
-"""What a test of nodes in the real engine has: an account of the shared emulator, and a stack of the real program."""
+"""What a test of nodes in the real engine has: an account of the emulator, a stack of the real program."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class World:
         ).expect_ok()
 
     def lose_state(self) -> None:
-        """Removes the state altogether, as if the backend had been lost, and makes an empty stack of the same name."""
+        """Removes the state altogether, as if the backend had been lost; the stack is made anew, empty."""
         stacks = self.stack.state / "state" / ".pulumi" / "stacks" / PROJECT
         for path in stacks.glob(f"{STACK}.*"):
             path.unlink()

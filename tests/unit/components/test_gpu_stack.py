@@ -47,8 +47,8 @@ class Recorder(pulumi.runtime.Mocks):
             }
         return ("teststck" if args.typ.endswith("LeakGuard") else args.name, outs)
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        return {}
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        return {}, None
 
 
 def values(**clusters: dict[str, Any]) -> dict[str, Any]:
@@ -204,13 +204,13 @@ def test_arguments_are_strict():
     config = load(values(chat=cluster()), "test")
     good = {"guard": "teststck", "cluster": config.clusters["chat"], "candidates": config.candidates("chat")}
     with pytest.raises(pydantic.ValidationError, match="nodez"):
-        GpuClusterArgs(**good, nodez=3)
+        GpuClusterArgs.model_validate({**good, "nodez": 3})
     with pytest.raises(pydantic.ValidationError, match="at least 1 item"):
-        GpuClusterArgs(**{**good, "candidates": ()})
-    args = GpuClusterArgs(**good, api_key=KEY)
+        GpuClusterArgs.model_validate({**good, "candidates": ()})
+    args = GpuClusterArgs.model_validate({**good, "api_key": KEY})
     assert KEY not in repr(args)
     with pytest.raises(pydantic.ValidationError, match="frozen"):
-        args.order = "price"
+        GpuClusterArgs.__setattr__(args, "order", "price")
     assert GpuCluster.__doc__ and "gpuplane:gpu:GpuCluster" in GpuCluster.__doc__
 
 

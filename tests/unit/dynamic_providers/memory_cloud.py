@@ -58,7 +58,7 @@ class MemoryCloud:
     prices: dict[str, float] = field(default_factory=lambda: {"RTX4090": 0.5, "H100-SXM": 4.0, "L4": 0.3})
     sold_out: set[str] = field(default_factory=set)
     boots_to: InstanceState = InstanceState.READY
-    status: AccountStatus = AccountStatus()
+    status: AccountStatus = field(default_factory=AccountStatus)
     errors: dict[str, GpuCloudError] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 

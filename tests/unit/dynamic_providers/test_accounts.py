@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pulumi.dynamic import Config, ConfigureRequest
+from pydantic import SecretStr
 
 from dynamic_providers import base, clouds
 from dynamic_providers.accounts import open_account, read_config

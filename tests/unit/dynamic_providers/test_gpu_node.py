@@ -221,7 +221,7 @@ def test_import_finds_the_account_and_what_the_cloud_tells(provider: GpuNodeProv
     assert result.id == found.id and result.outs is not None
     assert result.outs["guard"] == STACK and result.outs["node"] == "chat-0"
     assert not provider.diff(found.id, result.outs, node(env={"A": "b"})).changes
-    # From now on it is found by its id, never by a name that is not ours, and a change does not make a second one.
+    # From now on it is found by its id, never by a name that is not ours: a change makes no second one.
     updated = provider.update(found.id, result.outs, node(image="vllm:2"))
     assert updated.outs is not None and "imported" not in updated.outs
     assert list(cloud.nodes) == [found.id]
@@ -253,7 +253,7 @@ def test_delete_is_done_when_the_node_is_gone(provider: GpuNodeProvider, cloud: 
 def test_a_node_of_an_account_that_is_not_declared_any_more(provider: GpuNodeProvider):
     node_id, outs = made(provider)
     outs["candidate"]["credentials"] = "removed"
-    with pytest.raises(ValidationError, match="no credential set 'removed'"):
+    with pytest.raises(ValidationError, match="credential set 'removed', which is not declared"):
         provider.delete(node_id, outs)
 
 
