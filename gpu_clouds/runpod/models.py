@@ -6,37 +6,12 @@ words. A pod's environment is not read at all, so that no secret of a node can g
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 from pydantic.alias_generators import to_camel
-from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
-
-def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """A value of an unexpected shape counts as not told."""
-    try:
-        return handler(value)
-    except ValidationError:
-        return None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _readable_items(value: Any) -> list[Any]:
-    return [item for item in value if item is not None] if isinstance(value, list) else []
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-OptionalInt = Annotated[int | None, WrapValidator(_or_none)]
-OptionalFloat = Annotated[float | None, WrapValidator(_or_none)]
-OptionalTime = Annotated[datetime | None, WrapValidator(_or_none)]
-_T = TypeVar("_T")
-Optional = Annotated[_T | None, WrapValidator(_or_none)]
-Items = Annotated[list[_T], BeforeValidator(_readable_items)]
+from gpu_clouds.tolerant import Items, Optional, OptionalFloat, OptionalInt, OptionalTime, Text, or_none
 
 
 class Model(BaseModel):
@@ -134,7 +109,7 @@ class GpuType(Model):
     availability: Text = ""
     data_centers: Annotated[
         list[DataCenterAvailability] | None,
-        WrapValidator(_or_none),
+        WrapValidator(or_none),
     ] = None
 
 
