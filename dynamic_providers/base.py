@@ -116,6 +116,10 @@ class Provider(ResourceProvider):
     _shared: Shared | None = None
     _warned = False
 
+    def __reduce__(self) -> tuple[type[Provider], tuple[()]]:
+        """Only the class goes into the state: what `configure` has set holds connections and keys."""
+        return type(self), ()
+
     def configure(self, req: ConfigureRequest) -> None:
         """Reads the stack's credential sets and settings; connects nothing yet."""
         self._shared = shared_for(req.config)

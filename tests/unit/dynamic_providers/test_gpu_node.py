@@ -31,8 +31,10 @@ def made(provider: GpuNodeProvider, **more: Any) -> tuple[str, dict[str, Any]]:
     return result.id, result.outs
 
 
-def test_the_pickled_provider_holds_nothing_but_its_class():
-    assert len(serialize_provider(GpuNodeProvider())) < 120
+def test_the_pickled_provider_holds_nothing_but_its_class(provider: GpuNodeProvider):
+    pickled = serialize_provider(GpuNodeProvider())
+    assert len(pickled) < 120
+    assert serialize_provider(provider) == pickled, "also after it was configured with keys"
     assert GpuNodeProvider.serialize_as_secret_always is False
 
 
