@@ -68,7 +68,8 @@ class Candidate:
     def __str__(self) -> str:
         where = f"{self.cloud} {self.region}" if self.region else self.cloud
         what = f"{self.gpu} x{self.gpu_count}"
-        return f"{where} {what}" if self.capacity is CapacityType.ON_DEMAND else f"{where} {what} {self.capacity}"
+        spot = "" if self.capacity is CapacityType.ON_DEMAND else f" {self.capacity}"
+        return f"{where} {what}{spot}"
 
 
 @dataclass(frozen=True, slots=True)
