@@ -47,7 +47,7 @@ def recover(pulumi: Pulumi, *, force: bool = False) -> Recovered:
     Raises:
         CliError: A lock is somebody's who may still work; nothing was changed.
     """
-    url = _url(pulumi)
+    url = backend_url(pulumi)
     folder = backend_folder(url)
     if folder is None and not force:
         raise CliError(
@@ -64,7 +64,7 @@ def recover_if_possible(pulumi: Pulumi) -> list[str]:
     Raises:
         CliError: An engine works on the stack.
     """
-    folder = backend_folder(_url(pulumi))
+    folder = backend_folder(backend_url(pulumi))
     return [] if folder is None else _recover(pulumi, folder).lines()
 
 
@@ -99,7 +99,7 @@ def describe(operation: dict[str, Any]) -> str:
     return f"{operation.get('type', 'changing')} {urn.rsplit('::', 1)[-1] or 'a resource'}"
 
 
-def _url(pulumi: Pulumi) -> str:
+def backend_url(pulumi: Pulumi) -> str:
     """Where the state is: what the environment says, else where the person who runs this is logged in."""
     given = pulumi.environment.get("PULUMI_BACKEND_URL")
     if given:

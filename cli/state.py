@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cli.errors import CliError
+
 NODE_TYPE = "pulumi-python:dynamic/gpu:GpuNode"
 HOURS_A_MONTH = 730
 
@@ -21,6 +23,10 @@ class Node:
         hourly_usd: What it costs, USD per hour; None where the cloud did not tell.
         note: `ending` for a node that is to be deleted, `not ready` for one that failed on its way.
         endpoints: Ways in: port, protocol, url.
+        cloud: Name of the cloud that it is rented from; empty where the state does not tell.
+        credentials: Name of the credential set that it is rented with.
+        ssh: `user@host:port`; empty where there is no way to log in.
+        expires_at: When it is no longer wanted, as its inputs say; empty for never.
     """
 
     name: str
@@ -29,6 +35,10 @@ class Node:
     hourly_usd: float | None
     note: str = ""
     endpoints: tuple[Mapping[str, Any], ...] = ()
+    cloud: str = ""
+    credentials: str = ""
+    ssh: str = ""
+    expires_at: str = ""
 
     @property
     def monthly_usd(self) -> float | None:
@@ -45,6 +55,29 @@ def nodes_in(state: Mapping[str, Any]) -> list[Node]:
     resources = (state.get("deployment") or {}).get("resources") or []
     nodes = [_node(resource) for resource in resources if resource.get("type") == NODE_TYPE]
     return sorted(nodes, key=lambda node: (_natural(node.name), node.note))
+
+
+def find_node(state: Mapping[str, Any], name: str, stack: str) -> Node:
+    """The node of this name; where an old one is still ending, the new one.
+
+    Args:
+        state: What `pulumi stack export` prints.
+        name: Its slug, or its id in the cloud.
+        stack: Name of the stack, for the message.
+
+    Raises:
+        CliError: There is none; the message has the nearest name.
+    """
+    from stack_config.errors import listing, nearest
+
+    nodes = nodes_in(state)
+    found = [node for node in nodes if name in (node.name, node.id)]
+    if found:
+        return min(found, key=lambda node: node.note == "ending")
+    names = {node.name for node in nodes}
+    guess = nearest(name, names)
+    hint = f'did you mean "{guess}"?' if guess else f"use {listing(names)}" if names else "it has none at all"
+    raise CliError(f'the state of stack {stack} has no node "{name}"; {hint}')
 
 
 def candidate_text(value: object) -> str:
@@ -69,17 +102,27 @@ def price(value: object) -> float | None:
 def _node(resource: Mapping[str, Any]) -> Node:
     outputs = resource.get("outputs") or {}
     endpoints = outputs.get("endpoints")
+    candidate = outputs.get("candidate")
+    candidate = candidate if isinstance(candidate, Mapping) else {}
     note = "ending" if resource.get("delete") else "not ready" if resource.get("initErrors") else ""
     return Node(
         name=str(outputs.get("node") or str(resource.get("urn", "")).rsplit("::", 1)[-1]),
-        id=str(resource.get("id", "")),
+        id=_text(outputs.get("instanceId")) or str(resource.get("id", "")),
         candidate=candidate_text(outputs.get("candidate")),
         hourly_usd=price(outputs.get("hourlyUsd")),
         note=note,
         endpoints=tuple(e for e in endpoints if isinstance(e, Mapping))
         if isinstance(endpoints, list)
         else (),
+        cloud=_text(candidate.get("cloud")),
+        credentials=_text(candidate.get("credentials")),
+        ssh=_text(outputs.get("ssh")),
+        expires_at=_text((resource.get("inputs") or outputs).get("expiresAt")),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _count(value: Mapping[str, Any]) -> int:
