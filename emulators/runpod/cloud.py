@@ -7,7 +7,7 @@ from typing import Any
 from emulators.cloud import Frame
 from emulators.http import Answer, Request
 from emulators.ratelimit import RateLimiter
-from emulators.runpod import billing_api, catalog_api, logs_api, objects_api, pods_api
+from emulators.runpod import billing_api, catalog_api, graphql_api, logs_api, objects_api, pods_api
 from emulators.runpod.call import Call, Handler, Routes
 from emulators.runpod.control import control, summary
 from emulators.runpod.fleet import Fleet
@@ -26,11 +26,11 @@ class RunPod:
         frame: What all clouds share.
 
     Attributes:
-        operations: Every `METHOD /path` of the API that it answers.
+        operations: Every `METHOD /path` of REST v2 that it answers.
     """
 
     name = "runpod"
-    prefixes = ("/v2", "/proxy/", "/v1/")
+    prefixes = ("/v2", "/proxy/", "/v1/", "/graphql")
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -39,7 +39,7 @@ class RunPod:
         saved = self._config.read("settings", "all")
         self._settings = Settings().merged(saved if isinstance(saved, dict) else {})
         table = _routes(frame)
-        self.operations = tuple(table)
+        self.operations = tuple(operation for operation in table if "/v2/" in operation)
         self._routes = Routes(table)
         self._limiters: dict[str, RateLimiter] = {}
         self._ports = TcpPorts(self._settings.tcp_listeners)
@@ -72,13 +72,17 @@ class RunPod:
                 if settings.v1_retired
                 else Refusal(404, "not found")
             )
+        graphql = request.path.rstrip("/") == "/graphql"
+        if graphql and settings.graphql_retired:
+            request.route = "/graphql"
+            raise Refusal(410, "GraphQL has been retired; use REST v2")
         agent = request.headers.get("user-agent", "")
         if settings.user_agent_check and (not agent or agent.startswith("Python-urllib")):
             return cloudflare_page()
         account = self._authenticate(request)
         request.account = account.account
         self._limit(account, headers)
-        if account.auth == "readonly" and request.method not in ("GET", "HEAD"):
+        if account.auth == "readonly" and not graphql and request.method not in ("GET", "HEAD"):
             raise Refusal(403, "access denied")
         request.route, object_id, handler = self._routes.find(request.method, request.path.rstrip("/"))
         trouble = Trouble(self._frame, self.fleet, request)
@@ -100,6 +104,8 @@ class RunPod:
 
     def _authenticate(self, request: Request) -> AccountSettings:
         token = request.bearer()
+        if request.path.startswith("/graphql"):
+            token = token or request.query.get("api_key", "")
         if not token:
             raise Refusal(401, "missing bearer token")
         account = self._settings.keys.get(token)
@@ -145,12 +151,13 @@ class RunPod:
         self.fleet.forget_views()
 
     def state(self) -> dict[str, Any]:
-        """Pods alive, pods that were, money."""
+        """Pods alive, pods that were, network volumes, money."""
         accounts = {one.account: one for one in self._settings.keys.values()}
         return {
             "alive": sum(pod.phase != "TERMINATED" for pod in self.fleet.all()),
             "pods": [summary(pod) for pod in self.fleet.all()],
             "ended": self.fleet.ended(),
+            "volumes": {name: self.fleet.objects(f"network-volumes/{name}") for name in accounts},
             "accounts": {
                 name: {
                     "spent_usd": round(self.fleet.spent(name), 6),
@@ -214,4 +221,5 @@ def _routes(frame: Frame) -> dict[str, Handler]:
         "GET /v2/registries/{id}": objects_api.get_registry,
         "DELETE /v2/registries/{id}": objects_api.delete_registry,
         "GET /v2/billing/pods": billing_api.list_pod_billing,
+        "POST /graphql": graphql_api.answer,
     }

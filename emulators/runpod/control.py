@@ -37,6 +37,8 @@ def control(cloud: RunPod, method: str, path: str, body: Any) -> Any:
         case "POST", ["pods", pod_id, "terminate"]:
             cloud.fleet.terminate(_pod(cloud, pod_id), reason="terminated by the cloud")
             return {"terminated": pod_id}
+        case "POST", ["pods", pod_id, "reclaim"]:
+            return _reclaim(cloud, _pod(cloud, pod_id), _object(body))
         case "PATCH", ["pods", pod_id]:
             pod = _pod(cloud, pod_id)
             for key, value in _object(body).items():
@@ -63,6 +65,7 @@ def summary(pod: Pod) -> dict[str, Any]:
         "usd_per_hour": pod.rate,
         "created_at": pod.created_at,
         "boots": pod.boots,
+        "interruptible": pod.interruptible,
     }
 
 
@@ -73,6 +76,18 @@ def _crash(cloud: RunPod, pod: Pod, body: dict[str, Any]) -> dict[str, Any]:
     if pod.phase not in HOLDING:
         raise SettingError(f"pod {pod.id} does not run")
     cloud.fleet.stop(pod, phase=phase, reason="container crashed")
+    return summary(pod)
+
+
+def _reclaim(cloud: RunPod, pod: Pod, body: dict[str, Any]) -> dict[str, Any]:
+    if not pod.interruptible:
+        raise SettingError(f"pod {pod.id} is not interruptible")
+    if pod.phase not in HOLDING:
+        raise SettingError(f"pod {pod.id} does not run")
+    gone = body.get("gone", cloud.settings()["spot_reclaim_gone"])
+    if not isinstance(gone, bool):
+        raise SettingError("gone is true or false")
+    cloud.fleet.reclaim(pod, gone=gone)
     return summary(pod)
 
 

@@ -14,6 +14,7 @@ from emulators.runpod.settings import Settings
 from emulators.runpod.stock import Stock
 from emulators.store import Store
 
+_OF_ANY_BOOT = frozenset({"stop", "terminate"})
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -120,6 +121,10 @@ class Fleet:
         """Short records of pods that have ended."""
         return [row for _, row in self._store.read_all("ended") if isinstance(row, dict)]
 
+    def objects(self, family: str) -> list[object]:
+        """Other things that an account has, such as network volumes."""
+        return [row for _, row in self._store.read_all(family)]
+
     # -- what users do -----------------------------------------------------------------------------
 
     def new_id(self, length: int = 14) -> str:
@@ -145,6 +150,7 @@ class Fleet:
         self._pods[pod.id] = pod
         self._of_account.setdefault(pod.account, {})[pod.id] = pod
         pod.listed_at = pod.created_at + settings.list_lag_s
+        self._plan_end(pod)
         self._boot(pod, stuck=stuck)
         self._say(pod, "system", f"create container {pod.image}")
         self._save(pod, serial=True)
@@ -240,7 +246,7 @@ class Fleet:
         while self._due and self._due[0][0] <= now:
             at, _, pod_id, boots, what = heapq.heappop(self._due)
             pod = self._pods.get(pod_id)
-            if pod is not None and pod.boots == boots:
+            if pod is not None and (pod.boots == boots or what in _OF_ANY_BOOT):
                 self._happen(pod, what, at)
         self._settle_balances(now)
 
@@ -263,6 +269,12 @@ class Fleet:
             self._say(pod, "container", "INFO:     Started server process [1]", at)
             self._say(pod, "container", "INFO:     Application startup complete.", at)
             self._save(pod)
+        elif what == "reclaim" and pod.phase in HOLDING:
+            self.reclaim(pod)
+        elif what == "stop" and pod.phase in HOLDING:
+            self.stop(pod, reason="stopAfter has passed")
+        elif what == "terminate" and pod.phase != "TERMINATED":
+            self.terminate(pod, reason="terminateAfter has passed")
         elif what == "exit" and pod.phase in HOLDING:
             self._say(pod, "container", "INFO:     Finished server process [1]", at)
             self.stop(pod, phase=pod.exit_to, reason="container exited")
@@ -290,6 +302,13 @@ class Fleet:
                 elif now - pod.ended_at >= settings.balance_terminate_after_s:
                     self.terminate(pod, reason="balance ran out")
 
+    def reclaim(self, pod: Pod, *, gone: bool | None = None) -> None:
+        """Takes an interruptible pod back without a warning: it is stopped, or gone altogether."""
+        if self._settings().spot_reclaim_gone if gone is None else gone:
+            self.terminate(pod, reason="reclaimed")
+        else:
+            self.stop(pod, reason="the machine was needed for somebody who pays more")
+
     # -- parts -------------------------------------------------------------------------------------
 
     def _boot(self, pod: Pod, *, stuck: bool = False) -> None:
@@ -307,6 +326,16 @@ class Fleet:
         if pod.ready_at is not None:
             self._later(now + pod.boot_s / 2, pod, "starting")
             self._later(pod.ready_at, pod, "exit" if pod.exit_to == "ERROR" else "ready")
+        pod.reclaim_at = None
+        if pod.interruptible and settings.spot_reclaim_after_s is not None:
+            pod.reclaim_at = now + settings.spot_reclaim_after_s
+            self._later(pod.reclaim_at, pod, "reclaim")
+
+    def _plan_end(self, pod: Pod) -> None:
+        """Notes when a pod ends by itself, whatever its boots."""
+        for at, what in ((pod.stop_at, "stop"), (pod.terminate_at, "terminate")):
+            if at is not None:
+                self._later(at, pod, what)
 
     def _release(self, pod: Pod) -> None:
         if pod.charged_from is not None:
@@ -365,3 +394,6 @@ class Fleet:
                     self._later(pod.exit_at, pod, "exit")
             if pod.gone_at is not None:
                 self._later(pod.gone_at, pod, "gone")
+            if pod.reclaim_at is not None:
+                self._later(pod.reclaim_at, pod, "reclaim")
+            self._plan_end(pod)

@@ -62,7 +62,14 @@ async def update_volume(call: Call) -> Answer:
 
 
 async def delete_volume(call: Call) -> Answer:
-    """DELETE /v2/network-volumes/{id}."""
+    """DELETE /v2/network-volumes/{id}: not while a pod mounts it."""
+    if any(
+        mount["volumeId"] == call.id
+        for pod in call.fleet.of(call.owner)
+        if pod.phase != "TERMINATED"
+        for mount in pod.mounts.get("network", [])
+    ):
+        raise Refusal(400, "network volume is in use")
     return _delete(call, _VOLUMES)
 
 

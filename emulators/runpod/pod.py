@@ -40,6 +40,10 @@ class Pod:
         unusable: The proxy answers 500 although the pod says it is ready.
         charges: [from, to, USD per hour] of earlier boots; `charged_from` is when the present one began to
             cost.
+        interruptible: Rented with a bid: RunPod may take it back at any time.
+        stop_at: When it is stopped by itself; None: never.
+        terminate_at: When it is ended by itself; None: never.
+        reclaim_at: When RunPod takes it back; None: never.
         boots: Counts starts, so that what was due in an earlier boot is not done in a later one.
         log: [time, source, line]; `log_dropped` older lines are gone.
     """
@@ -80,6 +84,10 @@ class Pod:
     unusable: bool = False
     charges: list[list[float]] = field(default_factory=list)
     charged_from: float | None = None
+    interruptible: bool = False
+    stop_at: float | None = None
+    terminate_at: float | None = None
+    reclaim_at: float | None = None
     boots: int = 0
     log: list[list[Any]] = field(default_factory=list)
     log_dropped: int = 0

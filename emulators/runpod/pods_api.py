@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from emulators.http import Answer, Response, dump_json
@@ -14,6 +15,7 @@ from emulators.runpod.problems import (
     NO_BALANCE,
     NO_CAPACITY,
     NO_FREE_GPU,
+    NO_SPOT,
     SPEND_LIMIT,
     Refusal,
 )
@@ -21,6 +23,21 @@ from emulators.runpod.problems import (
 _PORT = re.compile(r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})/(?:http|tcp)")
 _CONTAINER = ("image", "args", "disk", "env", "ports", "registry")
 _RESETTING = frozenset({*_CONTAINER, "mounts", "templateId"})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What only GraphQL can ask of a new pod.
+
+    Attributes:
+        bid: USD per GPU-hour offered for an interruptible pod; None: on demand.
+        stop_at: When it is stopped, emulated seconds since the epoch; None: never.
+        terminate_at: When it is ended for good.
+    """
+
+    bid: float | None = None
+    stop_at: float | None = None
+    terminate_at: float | None = None
 
 
 async def list_pods(call: Call) -> Answer:
@@ -44,7 +61,21 @@ async def list_pods(call: Call) -> Answer:
 
 async def create_pod(call: Call) -> Answer:
     """POST /v2/pods."""
-    body = call.body(bodies.create_pod)
+    return Response(201, call.fleet.view(make_pod(call, call.body(bodies.create_pod))))
+
+
+def make_pod(call: Call, body: dict[str, Any], terms: Terms | None = None) -> Pod:
+    """Makes a pod and begins its first boot.
+
+    Args:
+        call: The call.
+        body: As of POST /v2/pods, checked.
+        terms: What only GraphQL can ask for.
+
+    Raises:
+        Refusal: There is no such pod to be had.
+    """
+    terms = terms or Terms()
     name = body["name"]
     if fault := call.fault("create_refused"):
         raise Refusal(int(fault.number("status", 400)), fault.text("detail", BACKEND_BROKEN))
@@ -73,6 +104,12 @@ async def create_pod(call: Call) -> Answer:
         _place_gpu(pod, body, call)
     else:
         _place_cpu(pod, body, call)
+    if terms.bid is not None:
+        least = minimum_bid(call, pod.gpu_id, pod.cloud)
+        if terms.bid < least:
+            raise Refusal(400, NO_SPOT)
+        pod.interruptible, pod.rate = True, round(terms.bid * pod.gpu_count, 6)
+    pod.stop_at, pod.terminate_at = terms.stop_at, terms.terminate_at
     _check_money(pod, call)
     if fault := call.fault("no_capacity"):
         raise Refusal(400, fault.text("detail", NO_CAPACITY))
@@ -84,7 +121,14 @@ async def create_pod(call: Call) -> Answer:
         pod.reported_status = fault.text("status", "MIGRATING")
     pod.unusable = call.fault("unusable") is not None
     call.fleet.add(pod, stuck=call.fault("stuck_provisioning") is not None)
-    return Response(201, call.fleet.view(pod))
+    return pod
+
+
+def minimum_bid(call: Call, gpu_id: str, cloud: str) -> float:
+    """USD per GPU-hour below which no interruptible pod is placed."""
+    gpu = call.fleet.stock.catalogue.gpu(gpu_id)
+    price = 0.0 if gpu is None else call.fleet.stock.price(call.settings, gpu, cloud)
+    return round(price * call.settings.spot_price_factor, 4)
 
 
 async def get_pod(call: Call) -> Answer:
@@ -143,7 +187,7 @@ async def act(call: Call) -> Answer:
     if action == "terminate":
         return await delete_pod(call)
     if action == "start":
-        _start(pod, call)
+        start_pod(pod, call)
     elif action == "stop":
         call.fleet.stop(pod)
     else:
@@ -151,7 +195,8 @@ async def act(call: Call) -> Answer:
     return Response(200, call.fleet.view(pod))
 
 
-def _start(pod: Pod, call: Call) -> None:
+def start_pod(pod: Pod, call: Call) -> None:
+    """Starts a stopped pod where its machine has GPUs free."""
     gpu = call.fleet.stock.catalogue.gpu(pod.gpu_id) if pod.cpu is None else None
     if gpu is not None:
         free = call.fleet.stock.free(call.settings, gpu, pod.data_center)

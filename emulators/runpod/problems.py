@@ -8,6 +8,9 @@ NO_CAPACITY = (
     "There are no longer any instances available with the requested specifications."
     " Please refresh and try again."
 )
+NO_SPOT = (
+    "There are no longer any instances available with the request specifications. Please try again later."
+)
 NO_FREE_GPU = "There are not enough free GPUs on the host machine to start this pod."
 BACKEND_BROKEN = "objectMounts: request could not be processed"
 BAD_REQUEST = "request could not be processed"

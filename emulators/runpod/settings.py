@@ -67,6 +67,10 @@ class Settings:
         pagination: Lists of pods come in pages with a cursor.
         page_size: Pods in a page.
         v1_retired: Paths of REST v1 answer 410.
+        graphql_retired: The GraphQL API answers 410.
+        spot_price_factor: The minimum bid of an interruptible pod, as a share of the price on demand.
+        spot_reclaim_after_s: Every interruptible pod is taken back so long after it was started; null: never.
+        spot_reclaim_gone: A pod that is taken back vanishes instead of being stopped.
         user_agent_check: No User-Agent, or Python-urllib's, gets Cloudflare's page.
         sse_drop_after_n: Log streams are cut after so many events; null: never.
         tcp_listeners: TCP ports of a ready pod really listen, on 127.0.0.1.
@@ -92,6 +96,10 @@ class Settings:
     pagination: bool = False
     page_size: int = 100
     v1_retired: bool = True
+    graphql_retired: bool = False
+    spot_price_factor: float = 0.5
+    spot_reclaim_after_s: float | None = None
+    spot_reclaim_gone: bool = False
     user_agent_check: bool = True
     sse_drop_after_n: int | None = None
     tcp_listeners: bool = True
@@ -143,7 +151,7 @@ class Settings:
 
 
 _DEFAULTS = Settings()
-_NULLABLE = frozenset({"gpu_count_missing_bug", "exit_after_s", "sse_drop_after_n"})
+_NULLABLE = frozenset({"gpu_count_missing_bug", "exit_after_s", "sse_drop_after_n", "spot_reclaim_after_s"})
 
 
 def _parsed(name: str, value: Any, default: Any) -> Any:

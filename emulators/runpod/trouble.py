@@ -33,6 +33,8 @@ FAULT_KINDS = frozenset(
         "exits",
         "unknown_state",
         "unusable",
+        # GraphQL alone:
+        "graphql_internal_error",
         # Starts and deletes:
         "start_no_free_gpu",
         "start_without_gpu",
@@ -94,7 +96,7 @@ class Trouble:
 
     async def after(self) -> None:
         """Faults that spoil the answer of a call that has had its effect."""
-        create = self._request.route == "/v2/pods" and self._request.method == "POST"
+        create = _launches(self._request)
         delete = self._request.route == "/v2/pods/{id}" and self._request.method == "DELETE"
         for kind, applies in (
             ("create_then_500", create),
@@ -114,9 +116,20 @@ class Trouble:
         raise CutConnection
 
 
+def _launches(request: Request) -> bool:
+    """Whether the request is to make a pod, by either API."""
+    if request.method != "POST":
+        return False
+    if request.route == "/graphql":
+        return b"podRentInterruptable" in request.body or b"podFindAndDeployOnDemand" in request.body
+    return request.route == "/v2/pods"
+
+
 def _node_name(request: Request, fleet: Fleet) -> str:
     """Name of the node that a request is about: from the body of a create, or of the pod in the path."""
     parts = request.path.strip("/").split("/")
+    if parts[0] == "graphql":
+        return _node_name_in_query(request, fleet)
     if len(parts) >= 3 and parts[1] == "pods":
         pod = fleet.any(parts[2])
         return "" if pod is None else pod.name
@@ -128,3 +141,17 @@ def _node_name(request: Request, fleet: Fleet) -> str:
         name = body.get("name") if isinstance(body, dict) else None
         return name if isinstance(name, str) else ""
     return ""
+
+
+def _node_name_in_query(request: Request, fleet: Fleet) -> str:
+    """The same for GraphQL, whose clients put everything into the variable `input`."""
+    try:
+        body = request.json()
+    except ValueError:
+        return ""
+    variables = body.get("variables") if isinstance(body, dict) else None
+    given = variables.get("input") if isinstance(variables, dict) else None
+    if not isinstance(given, dict):
+        return ""
+    pod = fleet.any(str(given.get("podId", "")))
+    return pod.name if pod is not None else str(given.get("name") or "")
