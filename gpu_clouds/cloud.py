@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gpu_clouds.models import AccountStatus, Candidate, Instance, InstanceSpec, LogLine, Offer
 
@@ -114,3 +114,19 @@ class GpuCloud(Protocol):
 
     def close(self) -> None:
         """Gives connections back."""
+
+
+@runtime_checkable
+class OwnsStackObjects(Protocol):
+    """A cloud that keeps objects for a stack as a whole, besides its nodes: SSH keys, firewall rules."""
+
+    def delete_stack_objects(self, owner: str, stack_id: str) -> None:
+        """Deletes them all, once the stack's last node is gone. Absent is success.
+
+        Args:
+            owner: `p` or `o`, see `gpu_clouds.marker`.
+            stack_id: The stack.
+
+        Raises:
+            ConflictError: One is still in use: clouds go on counting a node for a while after its end.
+        """

@@ -20,6 +20,8 @@ class CredentialSet:
         endpoint: Base URL of the API; empty for the cloud's own. Plain http is accepted for loopback only.
         proxy_template: How a node's http port is reached, with `{id}` and `{port}`; empty for the cloud's
             own way.
+        allowed_sources: IPv4 networks that may reach the ports of nodes, on clouds whose firewall is closed
+            at first (Lambda); empty for nobody but whom the account lets in anyway.
     """
 
     name: str
@@ -27,6 +29,7 @@ class CredentialSet:
     api_key: str = field(repr=False)
     endpoint: str = ""
     proxy_template: str = ""
+    allowed_sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         redaction.remember(self.api_key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from gpu_clouds.clock import Clock
-from gpu_clouds.cloud import GpuCloud
+from gpu_clouds.cloud import GpuCloud, OwnsStackObjects
 from gpu_clouds.errors import (
     AuthError,
     BillingError,
@@ -233,10 +233,10 @@ class Ender:
             settle_s: How long a request of a killed run may still take effect, seconds.
 
         Returns:
-            The nodes that were ended.
+            The nodes that were ended. What a cloud keeps for the stack as a whole has ended after them.
 
         Raises:
-            GpuCloudError: A cloud can't be listed, or a node can't be ended; names what is left.
+            GpuCloudError: A cloud can't be listed, or a node or object can't be ended; names what is left.
         """
         prefix = stack_prefix(owner, stack_id)
         ended: dict[tuple[str, str], Instance] = {}
@@ -254,6 +254,9 @@ class Ender:
                 ended[cloud.name, instance.id] = instance
                 self._progress(f"ended {cloud.name} node {instance.id} ({instance.name})")
             if not found and asked_at >= quiet_at:
+                for cloud in clouds.values():
+                    if isinstance(cloud, OwnsStackObjects):
+                        self._end_stack_objects(cloud, cloud, owner, stack_id)
                 return list(ended.values())
             now = self._clock.monotonic()
             if found:
@@ -313,6 +316,31 @@ class Ender:
         except ValidationError as error:
             self._progress(error.message)  # an end that can't be noted is better than none
             return None
+
+    def _end_stack_objects(
+        self, cloud: GpuCloud, objects: OwnsStackObjects, owner: str, stack_id: str
+    ) -> None:
+        """Deletes what a cloud keeps for the stack as a whole; it may count as in use for a while."""
+        start = self._clock.monotonic()
+        while True:
+            self._may_send()
+            try:
+                objects.delete_stack_objects(owner, stack_id)
+                return
+            except CancelledError:
+                raise
+            except GpuCloudError as error:
+                waited = self._clock.monotonic() - start
+                if isinstance(error, _HARD) or waited >= DELETE_DEADLINE_S:
+                    raise type(error)(
+                        f"no node of this stack is left on {cloud.name}, credential set "
+                        f"{cloud.credentials!r}, but what the stack keeps there can't be deleted: "
+                        f"{error.message}",
+                        cloud=cloud.name,
+                        status=error.status,
+                        request_id=error.request_id,
+                    ) from error
+            self._clock.sleep(poll_interval(waited), self._cancel)
 
     def _send_delete(self, cloud: GpuCloud, instance: Instance, intents: IntentLog) -> float | None:
         """One delete without waiting; when it was accepted, None if it was not."""
