@@ -80,7 +80,8 @@ class GpuCluster(pulumi.ComponentResource):
                 before = [nodes[node]]
         self.nodes = nodes
         self.endpoints = pulumi.Output.all(**{node: made.endpoints for node, made in nodes.items()}).apply(
-            lambda found: {node: [e["url"] for e in ways or []] for node, ways in found.items()}
+            # dict: `all` of nothing at all is a list.
+            lambda found: {node: [e["url"] for e in ways or []] for node, ways in dict(found).items()}
         )
         self.hourly_usd = pulumi.Output.all(*(made.hourlyUsd for made in nodes.values())).apply(
             lambda prices: round(sum(price or 0.0 for price in prices), 6)
@@ -102,7 +103,7 @@ class GpuCluster(pulumi.ComponentResource):
                 ).apply(_detail)
                 for node, made in self.nodes.items()
             }
-        )
+        ).apply(dict)
 
     def costs(self) -> pulumi.Output[list[NodeCost]]:
         """What each node is estimated to cost, or costs: known in a preview."""

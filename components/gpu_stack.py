@@ -55,7 +55,7 @@ class GpuStack:
         return {
             "nodes": pulumi.Output.all(
                 **{name: cluster.details() for name, cluster in self.clusters.items()}
-            ),
+            ).apply(dict),  # `all` of nothing at all is a list
             "hourlyUsd": pulumi.Output.all(*(c.hourly_usd for c in self.clusters.values())).apply(
                 lambda prices: round(sum(prices), 6)
             ),
