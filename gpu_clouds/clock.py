@@ -32,7 +32,7 @@ class SystemClock:
 
     Args:
         scale: Emulated seconds for each real one. Only tests and the dev stack may use anything but 1
-            (`GPUPLANE_TIME_SCALE`). All processes of a run use the same scale, so their `time()` can be compared.
+            (`GPUPLANE_TIME_SCALE`). All processes of a run use the same scale, so their `time()` agree.
     """
 
     def __init__(self, scale: float = 1.0) -> None:

@@ -1,6 +1,6 @@
 """The one protocol that every GPU cloud speaks here.
 
-A cloud is a folder with `client.py` (HTTP), `models.py` (its JSON) and `cloud.py` (this protocol on top of both).
+A cloud is a folder with `client.py` (HTTP), `models.py` (its JSON) and `cloud.py` (this protocol on both).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class GpuCloud(Protocol):
         """
 
     def logs(self, instance_id: str, *, tail: int = 100, cursor: str = "") -> Iterator[LogLine]:
-        """Streams the node's log: `tail` lines back, or from a cursor on. Ends when the cloud ends the stream."""
+        """Streams the node's log: `tail` lines back, or from a cursor on. Ends when the cloud ends it."""
 
     def close(self) -> None:
         """Gives connections back."""

@@ -49,7 +49,7 @@ class GpuCloudError(Exception):
 
     @property
     def kind(self) -> str:
-        """Short name of the class, for reports and metrics: `capacity`, `auth`, …"""
+        """Short name of the class, for reports and metrics: `capacity` or `auth`."""
         return _KINDS[type(self)]
 
 

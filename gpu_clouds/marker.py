@@ -1,7 +1,7 @@
 """The marker: the cloud-side name that says whose a node is and what it was made from.
 
-`gp-<owner>-<stackId>-<node>-<spec8>`, at most 60 characters. Nobody touches a node of another owner, of another
-stack, or without a marker.
+`gp-<owner>-<stackId>-<node>-<spec8>`, at most 60 characters. Nobody touches a node of another owner, of
+another stack, or without a marker.
 """
 
 from __future__ import annotations
