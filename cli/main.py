@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import config_docs, cost, dev, init, key, logs, offers, orphans, recover, ssh, up
+from cli import config_docs, cost, dev, doctor, init, key, logs, offers, orphans, recover, ssh, up
 from cli.errors import CliError, Ended
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("cost")(cost.command)
 app.command("key")(key.command)
 app.command("offers")(offers.command)
 app.command("orphans")(orphans.command)
+app.command("doctor")(doctor.command)
 app.command("ssh", context_settings={"allow_extra_args": True})(ssh.command)
 app.command("logs")(logs.command)
 app.command("config-docs")(config_docs.command)
