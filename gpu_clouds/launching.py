@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gpu_clouds import catalog
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import (
     AmbiguousError,
@@ -75,8 +76,11 @@ def in_order(op: Operation) -> list[Priced]:
         return [Priced(c, None) for c in request.candidates]
     prices: dict[Candidate, float | None] = {}
     for cloud in op.accounts():
-        if cloud.capabilities.price_before_create:
-            wanted = [c for c in request.candidates if c.credentials == cloud.credentials]
+        wanted = [c for c in request.candidates if c.credentials == cloud.credentials]
+        if not cloud.capabilities.price_before_create:
+            # Better an old price than a machine that is made to learn its price.
+            prices.update({c: o.hourly_usd for c in wanted if (o := catalog.list_price(c)) is not None})
+        else:
             try:
                 prices.update({o.candidate: o.hourly_usd for o in op.run.offers(cloud, wanted)})
             except CancelledError:

@@ -56,6 +56,8 @@ class Candidate:
         gpu: Canonical GPU name (catalog.py).
         gpu_count: GPUs in the node.
         capacity: On demand, spot, …
+        bid_per_gpu_usd: Spot only: what is offered for one GPU, USD per hour; None for the least that the
+            cloud takes. No part of what the node is: another bid never replaces it.
     """
 
     cloud: str
@@ -64,6 +66,7 @@ class Candidate:
     gpu: str
     gpu_count: int = 1
     capacity: CapacityType = CapacityType.ON_DEMAND
+    bid_per_gpu_usd: float | None = None
 
     def __str__(self) -> str:
         where = f"{self.cloud} {self.region}" if self.region else self.cloud
@@ -122,11 +125,21 @@ class InstanceTemplate:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """One launch: a name that marks the node as ours, a candidate, and what runs on it."""
+    """One launch: a name that marks the node as ours, a candidate, and what runs on it.
+
+    Attributes:
+        name: The marker.
+        candidate: What is rented.
+        template: What runs on it.
+        expires_at: When it is no longer wanted; for clouds that can end a node by themselves.
+        max_hourly_usd: No bid goes above this, USD per hour for the whole node; None for no cap.
+    """
 
     name: str
     candidate: Candidate
     template: InstanceTemplate
+    expires_at: datetime | None = None
+    max_hourly_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +176,7 @@ class Instance:
         image: Image that it runs, where the cloud tells.
         created_at: When it was made; None where the cloud does not tell (Lambda).
         detail: A sentence of the cloud about this state, if it gave one.
+        sold_out: FAILED because the cloud had no machine free, where it says so only afterwards (Paperspace).
     """
 
     id: str
@@ -179,6 +193,7 @@ class Instance:
     image: str = ""
     created_at: datetime | None = None
     detail: str = ""
+    sold_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +201,7 @@ class AccountStatus:
     """What one authenticated read tells of an account; None where the cloud does not show it."""
 
     balance_usd: float | None = None
+    spend_hourly_usd: float | None = None
     spend_limit_hourly_usd: float | None = None
     machine_limit: int | None = None
     machines_in_use: int | None = None

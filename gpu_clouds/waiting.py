@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpu_clouds.errors import (
     CancelledError,
+    CapacityError,
     CircuitOpenError,
     DeadlineError,
     GpuCloudError,
@@ -41,6 +42,7 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
 
     Raises:
         DeadlineError: Not in time.
+        CapacityError: The cloud had accepted it without having a machine for it.
         NodeFailedError, NotFoundError: It failed or vanished.
         CancelledError: Cancelled.
     """
@@ -99,6 +101,8 @@ def _check_alive(instance: Instance) -> None:
     state, said = instance.state, _said(instance)
     if state is InstanceState.GONE:
         raise NotFoundError(f"the node vanished while it was starting{said}", cloud=instance.cloud)
+    if state is InstanceState.FAILED and instance.sold_out:
+        raise CapacityError(f"no free machine{said}", cloud=instance.cloud)
     if state in (InstanceState.FAILED, InstanceState.STOPPING, InstanceState.STOPPED, InstanceState.DELETING):
         raise NodeFailedError(
             f"the node is {instance.native_state or state} instead of getting ready{said}",
