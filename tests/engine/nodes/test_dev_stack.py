@@ -26,8 +26,8 @@ def test_preview_tells_the_cost_and_writes_nothing(world: World):
     assert {path for _, path in world.requests()} == {"/v2/pods", "/v2/catalog/gpus"}
     assert len(world.requests()) <= 3, "one account read and one catalogue for the whole stack"
     # The estimate is an output of the preview; the actual price is unknown, so a plan can't break on it.
-    steps = {step["urn"].rpartition("::")[2]: step for step in preview.steps()}
-    outs = steps["embed-0"]["new"]["outputs"]
+    ended = [event["resOutputsEvent"]["metadata"] for event in preview.events if "resOutputsEvent" in event]
+    outs = next(step["new"]["outputs"] for step in ended if step["urn"].endswith("::embed-0"))
     assert (outs["estimatedHourlyUsd"], outs["estimatedMonthlyUsd"]) == (0.5, 365)
     assert outs["estimateSource"] == "runpod catalogue"
     assert outs["candidate"]["gpu"] == "RTX4090"

@@ -130,6 +130,12 @@ def test_guard_first_then_nodes_that_hang_on_it():
     assert outputs["apiKeys"] == {"chat": KEY} and hidden == {"apiKeys"}
 
 
+def test_nothing_declared_is_no_error():
+    assert build(chat=cluster(nodes=0))[1] == {"nodes": {"chat": {}}, "hourlyUsd": 0.0, "apiKeys": {}}
+    recorder, outputs, _ = build()
+    assert outputs["nodes"] == {} and "leak-guard" in recorder.made
+
+
 def test_only_what_is_set_is_an_input():
     recorder, _, _ = build(chat=cluster())
     inputs = {key for key in recorder.made["chat-0"].inputs if key != "__provider"}
