@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gpu_clouds.cloud import Capabilities
 
@@ -17,6 +19,7 @@ class CloudInfo:
         capabilities: What it can do.
         endpoint: Base URL of its API.
         factory: `module:function` that connects; imported at the first use.
+        features: What a credential set may switch on -> the capabilities that it gives then.
     """
 
     name: str
@@ -24,3 +27,13 @@ class CloudInfo:
     capabilities: Capabilities
     endpoint: str
     factory: str
+    features: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def with_features(self, features: Collection[str]) -> Capabilities:
+        """What the cloud can do with some features switched on; unknown names count for nothing."""
+        flags: dict[str, Any] = {flag: True for name in features for flag in self.features.get(name, ())}
+        return replace(self.capabilities, **flags)
+
+    def feature_for(self, capability: str) -> str:
+        """The feature that gives a capability; empty if none does."""
+        return next((name for name, flags in self.features.items() if capability in flags), "")

@@ -22,6 +22,7 @@ class CredentialSet:
             own way.
         allowed_sources: IPv4 networks that may reach the ports of nodes, on clouds whose firewall is closed
             at first (Lambda); empty for nobody but whom the account lets in anyway.
+        features: What is switched on besides the cloud's main API: names of its `INFO.features`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class CredentialSet:
     endpoint: str = ""
     proxy_template: str = ""
     allowed_sources: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         redaction.remember(self.api_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Literal
 
 from gpu_clouds.cloud import Capabilities
@@ -37,6 +38,7 @@ class NodeRequest:
             figure.
         settle_s: How long a request of a killed run may still take effect, seconds.
         adopt_id: Take over this very node of the cloud instead of launching one.
+        expires_at: When the cloud shall end the node by itself, where it can.
         first_listing_once: The stack is known to be new (its LeakGuard was made in this same run), so one
             first listing is enough on a machine that has never seen it.
     """
@@ -55,6 +57,7 @@ class NodeRequest:
     provision_deadline_s: float | None = None
     settle_s: float = SETTLE_S
     adopt_id: str = ""
+    expires_at: datetime | None = None
     first_listing_once: bool = False
 
     def spec8(self, candidate: Candidate, updatable: frozenset[str]) -> str:
@@ -93,7 +96,8 @@ class NodeRequest:
 
     def spec(self, candidate: Candidate, updatable: frozenset[str]) -> InstanceSpec:
         """The launch of this candidate."""
-        return InstanceSpec(str(self.marker(candidate, updatable)), candidate, self.template)
+        name = str(self.marker(candidate, updatable))
+        return InstanceSpec(name, candidate, self.template, self.expires_at, self.max_hourly_usd)
 
     def deadline_s(self, candidate: Candidate, capabilities: Capabilities) -> float:
         """How long this candidate may take until ready, seconds."""

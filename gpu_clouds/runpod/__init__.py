@@ -1,15 +1,21 @@
-"""RunPod through its REST API v2. docs/clouds/runpod.md has its limits, prices and quirks."""
+"""RunPod through its REST API v2, and its GraphQL API where a credential set asks for it.
+
+docs/clouds/runpod.md has its limits, prices and quirks.
+"""
 
 from __future__ import annotations
 
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.cloud_info import CloudInfo
 
+GRAPHQL = "graphql"
+"""Feature of a credential set: the old API too, for what REST v2 has not. RunPod ends it in early 2027."""
+
 INFO = CloudInfo(
     name="runpod",
     title="RunPod",
     capabilities=Capabilities(
-        spot=False,  # REST v2 has no interruptible pods; only the old GraphQL API had
+        spot=False,  # REST v2 has no interruptible pods; only the old GraphQL API has
         stop=True,
         tags=False,
         ttl=False,
@@ -21,4 +27,5 @@ INFO = CloudInfo(
     ),
     endpoint="https://api.runpod.io/v2",
     factory="gpu_clouds.runpod.cloud:connect",
+    features={GRAPHQL: frozenset({"spot", "ttl"})},
 )

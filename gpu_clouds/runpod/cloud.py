@@ -24,9 +24,11 @@ from gpu_clouds.models import (
     LogLine,
     Offer,
 )
-from gpu_clouds.runpod import INFO
+from gpu_clouds.runpod import GRAPHQL, INFO
 from gpu_clouds.runpod.client import RunPodClient
+from gpu_clouds.runpod.graphql_pods import GraphqlPods
 from gpu_clouds.runpod.instances import PROXY, gone, instance
+from gpu_clouds.runpod.launch_bodies import environment, graphql_body
 from gpu_clouds.runpod.models import GpuType, Pod
 from gpu_clouds.single_flight import SingleFlight
 
@@ -56,6 +58,8 @@ class RunPodCloud:
         self._cancel = connection.cancel
         self._proxy = connection.credentials.proxy_template or PROXY
         self._client = RunPodClient(connection, transport)
+        self._capabilities = INFO.with_features(self._credentials.features)
+        self._old_api = GraphqlPods(connection, transport) if GRAPHQL in self._credentials.features else None
         self._catalogues: SingleFlight[_Catalogue] = SingleFlight(_CATALOGUE_KEPT_S, connection.clock)
         self._exact_ids: dict[str, str] = {}
 
@@ -71,12 +75,13 @@ class RunPodCloud:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What RunPod can do."""
-        return INFO.capabilities
+        """What RunPod can do with this credential set."""
+        return self._capabilities
 
     def account(self) -> AccountStatus:
-        """Reads the list of pods, the one thing that a key must be allowed to; REST v2 shows no balance."""
-        return AccountStatus(machines_in_use=len(self._client.list_pods()))
+        """Reads the list of pods, the one thing that a key must be allowed to; the old API tells more."""
+        pods = len(self._client.list_pods())
+        return AccountStatus(machines_in_use=pods) if self._old_api is None else self._old_api.account(pods)
 
     def offers(self, candidates: Sequence[Candidate]) -> list[Offer]:
         """Price and availability from the catalogue, at most 30 s old, one call for each GPU count."""
@@ -84,7 +89,14 @@ class RunPodCloud:
         return [offer for offer in found if offer is not None]
 
     def create(self, spec: InstanceSpec) -> Instance:
-        """Sends one launch call."""
+        """Sends one launch call; a spot node, and one that RunPod shall end by itself, through GraphQL."""
+        spot = spec.candidate.capacity is CapacityType.SPOT
+        if self._old_api is not None and (spot or spec.expires_at is not None):
+            native = self._exact_id(self._checked(spec.candidate, spec.template))
+            centers = catalog.resolve_region(self.name, spec.candidate.region)
+            return self._old_api.launch(
+                spec, native, lambda center: graphql_body(spec, native, center), centers
+            )
         body = self._body(spec)
         return self._instance(self._client.create_pod(body, _secrets(spec.template)))
 
@@ -103,7 +115,7 @@ class RunPodCloud:
         """Sets image, env, ports, args and disk; a running pod is reset and loses its container disk."""
         template = spec.template
         body: dict[str, object] = {
-            "env": dict(_env(template)),
+            "env": environment(template),
             "ports": list(template.ports),
             "args": template.args,
             "disk": template.disk_gb,
@@ -157,6 +169,8 @@ class RunPodCloud:
     def close(self) -> None:
         """Gives connections back."""
         self._client.close()
+        if self._old_api is not None:
+            self._old_api.close()
 
     def _instance(self, pod: Pod) -> Instance:
         return instance(pod, self._proxy)
@@ -167,7 +181,7 @@ class RunPodCloud:
         body: dict[str, object] = {
             "name": spec.name,
             # Without a count every create fails, with a text that says there are no instances.
-            "gpu": {"id": self._exact_ids.get(native, native), "count": candidate.gpu_count},
+            "gpu": {"id": self._exact_id(native), "count": candidate.gpu_count},
             "cloud": "SECURE",
             "disk": template.disk_gb,
         }
@@ -181,7 +195,7 @@ class RunPodCloud:
             body["mounts"] = {"persistent": {"size": template.volume_gb, "path": template.volume_path}}
         if template.ports:
             body["ports"] = list(template.ports)
-        if env := _env(template):
+        if env := environment(template):
             body["env"] = env
         if template.args:
             body["args"] = template.args
@@ -191,7 +205,8 @@ class RunPodCloud:
         """RunPod's id of the GPU, when RunPod can do what is asked."""
         problem = ""
         native = catalog.native_gpu(self.name, candidate.gpu)
-        if candidate.capacity is not CapacityType.ON_DEMAND:
+        spot = candidate.capacity is CapacityType.SPOT and self._capabilities.spot
+        if candidate.capacity is not CapacityType.ON_DEMAND and not spot:
             problem = f"capacity {candidate.capacity} is not to be had through REST v2; use on_demand"
         elif native is None:
             problem = f"no GPU {candidate.gpu}; it has: {', '.join(catalog.native_gpus(self.name))}"
@@ -209,8 +224,12 @@ class RunPodCloud:
 
     def _offer(self, candidate: Candidate) -> Offer | None:
         native = catalog.native_gpu(self.name, candidate.gpu)
-        on_demand = candidate.capacity is CapacityType.ON_DEMAND
-        if candidate.cloud != self.name or native is None or not on_demand:
+        if candidate.cloud != self.name or native is None:
+            return None
+        if candidate.capacity is CapacityType.SPOT and self._old_api is not None:
+            centers = catalog.resolve_region(self.name, candidate.region)
+            return self._old_api.spot_offer(candidate, self._exact_id(native), centers)
+        if candidate.capacity is not CapacityType.ON_DEMAND:
             return None
         catalogue = self._catalogue(candidate.gpu_count)
         found = catalogue.by_id.get(native)
@@ -226,6 +245,10 @@ class RunPodCloud:
             source="runpod catalogue",
             as_of=catalogue.as_of,
         )
+
+    def _exact_id(self, native: str) -> str:
+        """The id as the catalogue spells it, where that has been read."""
+        return self._exact_ids.get(native, native)
 
     def _catalogue(self, count: int) -> _Catalogue:
         def fetch() -> _Catalogue:
@@ -244,14 +267,6 @@ class RunPodCloud:
 def connect(connection: Connection) -> RunPodCloud:
     """Opens RunPod; called by the registry."""
     return RunPodCloud(connection)
-
-
-def _env(template: InstanceTemplate) -> dict[str, str]:
-    env = dict(template.env)
-    if template.ssh_public_keys:
-        # The name that RunPod's images read their authorized keys from.
-        env.setdefault("PUBLIC_KEY", "\n".join(template.ssh_public_keys))
-    return env
 
 
 def _secrets(template: InstanceTemplate) -> tuple[str, ...]:

@@ -27,15 +27,23 @@ def classify(answer: Answer, kind: Kind, message: str) -> errors.GpuCloudError |
     """
     if answer.status not in (400, 402, 409, 422) or kind is Kind.READ:
         return None
-    detail = answer.detail
-    error: type[errors.GpuCloudError] | None = None
-    hint = ""
-    if answer.status != 402 and _CAPACITY.search(detail):
-        error = errors.CapacityError
-    elif _QUOTA.search(detail):
-        error, hint = errors.QuotaError, "; raise the limit in RunPod's settings"
-    elif answer.status == 400 and _BILLING.search(detail):
-        error, hint = errors.BillingError, "; add credit to the account"
-    if error is None:
+    error, hint = meaning(answer.detail)
+    known = {
+        errors.CapacityError: answer.status != 402,
+        errors.QuotaError: True,
+        errors.BillingError: answer.status == 400,
+    }
+    if error is None or not known[error]:
         return None
     return error(message + hint, cloud="runpod", status=answer.status, request_id=answer.request_id)
+
+
+def meaning(text: str) -> tuple[type[errors.GpuCloudError] | None, str]:
+    """The error that RunPod's words for a refusal stand for, and a next step; None for all other words."""
+    if _CAPACITY.search(text):
+        return errors.CapacityError, ""
+    if _QUOTA.search(text):
+        return errors.QuotaError, "; raise the limit in RunPod's settings"
+    if _BILLING.search(text):
+        return errors.BillingError, "; add credit to the account"
+    return None, ""
