@@ -281,8 +281,13 @@ class Matrix:
             return [problem]
         if program is None:
             return []
+        # A late change of a living node makes it start anew; that is no second node and nothing to repair.
+        world.wait_ready(stack_id)
         before = len(engine.steps)
-        _operate(engine, host, program, stack_id)
+        try:
+            _operate(engine, host, program, stack_id)
+        except (StepFailedError, HostDiedError) as error:
+            return [f"the up after the recovery failed: {error}"]
         again = engine.steps[before:]
         return [f"the up after the recovery still had something to do: {again}"] if again else []
 

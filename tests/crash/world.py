@@ -183,6 +183,12 @@ class World:
         prefix = f"gp-p-{stack_id}-" if stack_id else ""
         return [pod for pod in self.emulator.pods(self.key) if pod["name"].startswith(prefix)]
 
+    def wait_ready(self, stack_id: str) -> None:
+        """Waits until no pod of the stack is starting any more, at most two seconds."""
+        end = time.monotonic() + 2
+        while time.monotonic() < end and any(pod["runtime"] is None for pod in self.pods(stack_id)):
+            time.sleep(0.02)
+
     def fault(self, **fault: Any) -> None:
         """Sets a fault for this account alone."""
         answer = self.emulator.control(
