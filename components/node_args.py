@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from stack_config import Candidate, Cluster, readiness_port
 from stack_config.rules import API_KEY_VARIABLE
 
-_SAME = (
+SAME = (
     "image",
     "args",
     "disk_gb",
@@ -24,7 +24,7 @@ _SAME = (
     "provision_deadline_s",
     "replace_trigger",
 )
-"""Fields of a cluster that its nodes take as they are."""
+"""Fields of a cluster that its nodes take as they are, with the same defaults."""
 
 
 def node_args(
@@ -45,7 +45,9 @@ def node_args(
         api_key: Key that the node's server asks of its callers, instead of the stack file's.
     """
     args: dict[str, Any] = {
-        to_camel(name): getattr(cluster, name) for name in _SAME if getattr(cluster, name)
+        to_camel(name): getattr(cluster, name)
+        for name in SAME
+        if getattr(cluster, name) != Cluster.model_fields[name].default
     }
     args["candidates"] = [_candidate(candidate) for candidate in candidates]
     if order != "listed":
@@ -98,6 +100,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         given["gpuCount"] = candidate.gpu_count
     if candidate.capacity != "on_demand":
         given["capacity"] = candidate.capacity
+    if candidate.bid_per_gpu_usd is not None:
+        given["bidPerGpuUsd"] = candidate.bid_per_gpu_usd
     return given
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.gpu_stack import GpuStack
+from components.node_args import SAME
 from components.settings import read_stack
 from dynamic_providers.host.sdk import SECRET_SIGNATURE, SIGNATURE_KEY
-from stack_config import load
+from dynamic_providers.inputs import NodeInputs
+from stack_config import Cluster, load
 
 KEY = "canary-upstream-888"
 RTX = {"cloud": "runpod", "credentials": "main", "gpus": ["RTX4090"], "regions": ["EU-RO-1"]}
@@ -140,7 +142,12 @@ def test_only_what_is_set_is_an_input():
     recorder, _, _ = build(chat=cluster())
     inputs = {key for key in recorder.made["chat-0"].inputs if key != "__provider"}
     given = {key for key in inputs if recorder.made["chat-0"].inputs[key] is not None}
-    assert given == {"guard", "node", "candidates", "diskGb", "image", "ports", "volumePath"}
+    assert given == {"guard", "node", "candidates", "image", "ports"}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_left_out_means_the_same_on_both_sides(name: str):
+    assert Cluster.model_fields[name].default == NodeInputs.model_fields[name].default
 
 
 def test_everything_reaches_the_node():
