@@ -64,7 +64,7 @@ def open_account(name: str, source: CredentialSource) -> CredentialSet:
     endpoint, proxy = source.endpoint, ""
     if endpoint == EMULATOR:
         endpoint, proxy = emulator_address(name, source.cloud)
-    return CredentialSet(name, source.cloud, key, endpoint, proxy)
+    return CredentialSet(name, source.cloud, key, endpoint, proxy, features=frozenset(source.features))
 
 
 def emulator_folder() -> Path:

@@ -42,8 +42,8 @@ class Estimate:
 
 
 def candidate_output(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as an output holds it: what was asked for, every field."""
-    return CandidateInput.of(candidate).model_dump(mode="json", by_alias=True)
+    """A candidate as an output holds it: what was asked for, every field that has a value."""
+    return CandidateInput.of(candidate).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def estimate(

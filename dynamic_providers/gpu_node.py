@@ -22,6 +22,7 @@ from dynamic_providers.node_check import (
     account_rules,
     broken_rules,
     expiry_rule,
+    money_rules,
     offers_for,
     price_rules,
     resolve,
@@ -36,12 +37,13 @@ from dynamic_providers.node_outputs import (
     node_outputs,
     old_inputs,
     refreshed,
+    taken_back,
 )
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import GpuCloudError, NotFoundError, ValidationError
 from gpu_clouds.intents import ending
 from gpu_clouds.marker import DECLARED, stack_prefix
-from gpu_clouds.models import Instance, InstanceState
+from gpu_clouds.models import Candidate, Instance, InstanceState
 from gpu_clouds.provisioning import Provisioned, ProvisioningError
 from gpu_clouds.registry import cloud_info
 
@@ -71,6 +73,7 @@ class GpuNodeProvider(Provider):
         if not failures:
             offers = offers_for([c.candidate() for c in inputs.candidates], self.shared)
             failures += price_rules(inputs, offers)
+            failures += [] if olds else money_rules(inputs, offers, self.shared)
         if later := sorted(unknown - {"guard"}):
             progress(f"{', '.join(later)}: not known yet, will be checked when the node is made")
         return checked(news, inputs, unknown, failures)
@@ -119,6 +122,11 @@ class GpuNodeProvider(Provider):
         if instance.state in (InstanceState.GONE, InstanceState.DELETING):
             return dynamic.ReadResult("", {})
         new = refreshed(outs, instance)
+        if taken_back(outs, instance):
+            progress(
+                f"[{outs['node']}] spot node {instance.id} was taken back: the next up makes it anew",
+                keep=True,
+            )
         return dynamic.ReadResult(id, new, old_inputs(new))
 
     def update_preview(self, id: str, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
@@ -139,6 +147,8 @@ class GpuNodeProvider(Provider):
         candidate = living_candidate(olds, [c.candidate() for c in inputs.candidates])
         node_id = str(olds.get("instanceId") or id)
         new = own_props(news)
+        if candidate is not None and olds.get("expiresAt") != news.get("expiresAt"):
+            self._warn_of_set_end(inputs, candidate, olds)
         if candidate is not None and not self._restarts(olds, news):
             outs = {**computed(olds), **new}
             # The same machine may be asked for in other words now, or through a renamed credential set.
@@ -223,6 +233,16 @@ class GpuNodeProvider(Provider):
         if wrong := list(broken_rules(parsed.model, frozenset())):
             raise ValidationError(f"{wrong[0].property}: {wrong[0].reason}")
         return parsed.model, [c.credentials for c in parsed.model.candidates]
+
+    def _warn_of_set_end(self, inputs: NodeInputs, candidate: Candidate, olds: Mapping[str, Any]) -> None:
+        """A cloud that was told an end at the launch can't be told another one."""
+        cloud = self.shared.cloud(candidate.credentials)
+        if cloud.capabilities.ttl and (at := olds.get("expiresAt")):
+            progress(
+                f"[{inputs.node}] {cloud.name} may end this node at {at} all the same, because that was "
+                "said at its launch: change replaceTrigger to have it made anew",
+                keep=True,
+            )
 
     def _restarts(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
         """Whether the change needs the cloud: what runs on the node, its probe, a node not ready."""

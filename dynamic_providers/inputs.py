@@ -39,10 +39,19 @@ class CandidateInput(Inputs):
     gpu: str
     gpu_count: int = Field(default=1, ge=1)
     capacity: CapacityType = CapacityType.ON_DEMAND
+    bid_per_gpu_usd: float | None = Field(default=None, gt=0)
 
     def candidate(self) -> Candidate:
         """The same in the words of gpu_clouds."""
-        return Candidate(self.cloud, self.credentials, self.region, self.gpu, self.gpu_count, self.capacity)
+        return Candidate(
+            cloud=self.cloud,
+            credentials=self.credentials,
+            region=self.region,
+            gpu=self.gpu,
+            gpu_count=self.gpu_count,
+            capacity=self.capacity,
+            bid_per_gpu_usd=self.bid_per_gpu_usd,
+        )
 
     @classmethod
     def of(cls, candidate: Candidate) -> CandidateInput:
@@ -54,6 +63,7 @@ class CandidateInput(Inputs):
             gpu=candidate.gpu,
             gpu_count=candidate.gpu_count,
             capacity=candidate.capacity,
+            bid_per_gpu_usd=candidate.bid_per_gpu_usd,
         )
 
 
@@ -96,7 +106,7 @@ class NodeInputs(Inputs):
         cluster_nodes: How many nodes share that budget.
         wait_for_capacity_min: How long to go round again while everything is sold out, minutes.
         provision_deadline_s: How long one launch may take, seconds.
-        expires_at: When the node is no longer wanted.
+        expires_at: When the node is no longer wanted; a cloud that can then ends it by itself.
         adopt_id: Take over this node of the cloud instead of launching one.
         replace_trigger: Any text; another text means another node.
     """
@@ -172,6 +182,7 @@ class NodeInputs(Inputs):
             provision_deadline_s=min(deadlines, default=None),
             settle_s=run.settle_s,
             adopt_id=run.adopt_id or self.adopt_id,
+            expires_at=self.expires_at,
             first_listing_once=run.first_listing_once,
         )
 

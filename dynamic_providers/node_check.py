@@ -112,6 +112,39 @@ def price_rules(inputs: NodeInputs, offers: Mapping[Candidate, Offer]) -> Iterat
         )
 
 
+def money_rules(
+    inputs: NodeInputs, offers: Mapping[Candidate, Offer], shared: Shared
+) -> Iterator[CheckFailure]:
+    """What accounts that show their money can pay: one hour of the dearest candidate, and within their limit.
+
+    For a node that is new; clouds refuse a launch beyond either.
+
+    Args:
+        inputs: Resolved inputs.
+        offers: Prices of today or list prices.
+        shared: Reads accounts.
+    """
+    for name in dict.fromkeys(candidate.credentials for candidate in inputs.candidates):
+        status = shared.account(name).status
+        found = dearest([c.candidate() for c in inputs.candidates if c.credentials == name], offers)
+        if status is None or found is None:
+            continue
+        candidate, price = found
+        if status.balance_usd is not None and status.balance_usd < price:
+            yield CheckFailure(
+                "candidates",
+                f"credential set {name!r} has {status.balance_usd:.2f} USD left, and an hour of {candidate} "
+                f"costs {price:.2f}: add credit",
+            )
+        limit, spent = status.spend_limit_hourly_usd, status.spend_hourly_usd or 0.0
+        if limit is not None and spent + price > limit + _ROOM_USD:
+            yield CheckFailure(
+                "candidates",
+                f"credential set {name!r} spends {spent:.2f} of at most {limit:.2f} USD/h, and {candidate} "
+                f"costs {price:.2f}: raise the limit in the cloud's settings, or end something",
+            )
+
+
 def expiry_rule(inputs: NodeInputs, now: datetime) -> Iterator[CheckFailure]:
     """A node that is no longer wanted is not made."""
     if inputs.expires_at is not None and inputs.expires_at <= now:
@@ -158,11 +191,15 @@ def _names(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckFailure
 
 def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
     info = cloud_info(given.cloud)
-    shared.source(given.credentials, given.cloud)
-    if given.capacity is CapacityType.SPOT and not info.capabilities.spot:
-        raise ValidationError(f"{info.title} rents no spot nodes through this API: use capacity on_demand")
+    source = shared.source(given.credentials, given.cloud)
+    if given.capacity is CapacityType.SPOT and not info.with_features(source.features).spot:
+        feature = info.feature_for("spot")
+        way = f"add features: [{feature}] to credential set {given.credentials!r}, or " if feature else ""
+        raise ValidationError(f"{info.title} rents no spot nodes: {way}use capacity on_demand")
     if given.capacity not in (CapacityType.ON_DEMAND, CapacityType.SPOT):
         raise ValidationError(f"{info.title} rents no {given.capacity} nodes: use capacity on_demand")
+    if given.bid_per_gpu_usd is not None and given.capacity is not CapacityType.SPOT:
+        raise ValidationError(f"a bid is for capacity spot, not {given.capacity}: remove bidPerGpuUsd")
     catalog.resolve_region(given.cloud, given.region)
     names = catalog.resolve_gpu(given.gpu)
     sold = [name for name in names if catalog.native_gpu(given.cloud, name) is not None]

@@ -10,7 +10,7 @@ from dynamic_providers.estimates import candidate_output
 from dynamic_providers.inputs import NodeInputs
 from gpu_clouds import marker
 from gpu_clouds.marker import Marker
-from gpu_clouds.models import Candidate, Instance, InstanceState
+from gpu_clouds.models import Candidate, CapacityType, Instance, InstanceState
 
 COMPUTED = (
     "candidate",
@@ -76,10 +76,19 @@ def refreshed(outs: Mapping[str, Any], instance: Instance) -> dict[str, Any]:
         new["hourlyUsd"] = instance.hourly_usd
     if instance.image and outs.get("image") and instance.image != outs["image"]:
         new["image"] = instance.image
+    if taken_back(outs, instance):
+        return {**new, "state": str(InstanceState.FAILED)}
     # A node whose probe had no answer yet is not ready because its cloud calls it so.
     probed = outs.get("state") == InstanceState.READY or instance.state is not InstanceState.READY
     new["state"] = str(instance.state if probed else InstanceState.RUNNING)
     return new
+
+
+def taken_back(outs: Mapping[str, Any], instance: Instance) -> bool:
+    """Whether the cloud has stopped an interruptible node: nobody else stops one."""
+    candidate = outs.get("candidate")
+    spot = isinstance(candidate, Mapping) and candidate.get("capacity") == CapacityType.SPOT
+    return spot and instance.state is InstanceState.STOPPED
 
 
 def imported(instance: Instance, credentials: str, stack_id: str, name: str) -> dict[str, Any]:

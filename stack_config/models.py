@@ -20,6 +20,9 @@ EMULATOR = "emulator"
 CloudName = Literal["runpod"]
 CapacityName = Literal["on_demand", "spot", "reserved", "flex", "block"]
 Order = Literal["listed", "price"]
+FeatureName = Literal["graphql"]
+FEATURES: dict[str, tuple[str, ...]] = {"runpod": ("graphql",)}
+"""What a credential set of a cloud may switch on; a test holds this equal to the clients that exist."""
 Usd = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
 
 
@@ -60,6 +63,11 @@ class CredentialSource(_Model):
     api_key_secret: SecretReference | None = Field(
         default=None, description="Kubernetes secret that holds the API key."
     )
+    features: tuple[FeatureName, ...] = Field(
+        default=(),
+        description="What is used besides the cloud's main API. RunPod: `graphql`, the old API, for spot "
+        "nodes, the balance at preview, and an end by RunPod itself at `expiresAt`.",
+    )
 
 
 class CandidateGroup(_Model):
@@ -79,6 +87,11 @@ class CandidateGroup(_Model):
     )
     capacity: CapacityName | None = Field(
         default=None, description="How the node is rented; the cluster's `capacity` if left out."
+    )
+    bid_per_gpu_usd: Usd | None = Field(
+        default=None,
+        description="With capacity `spot`: what is offered for one GPU, USD per hour; the cloud's lowest bid "
+        "if left out.",
     )
     priority: int = Field(
         default=100,

@@ -27,6 +27,7 @@ class Candidate:
         gpu: GPU name as written.
         gpu_count: GPUs in the node.
         capacity: `on_demand`, `spot`, …
+        bid_per_gpu_usd: Bid for one GPU, USD per hour; None for the cloud's lowest.
     """
 
     cloud: str
@@ -35,6 +36,7 @@ class Candidate:
     gpu: str
     gpu_count: int
     capacity: CapacityName
+    bid_per_gpu_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def expand(
                         gpu=gpu,
                         gpu_count=group.gpu_count or gpu_count,
                         capacity=group.capacity or capacity,
+                        bid_per_gpu_usd=group.bid_per_gpu_usd,
                     )
 
     return tuple(dict.fromkeys(spread()))

@@ -7,7 +7,15 @@ from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from stack_config.errors import Problem, listing, nearest
-from stack_config.models import EMULATOR, CandidateGroup, Cluster, CredentialSource, Readiness, StackFile
+from stack_config.models import (
+    EMULATOR,
+    FEATURES,
+    CandidateGroup,
+    Cluster,
+    CredentialSource,
+    Readiness,
+    StackFile,
+)
 from stack_config.resolved import groups_of, node_names
 
 LONGEST_NODE_NAME = 24
@@ -80,6 +88,9 @@ def _credentials(name: str, source: CredentialSource) -> Iterator[Problem]:
         yield Problem(path, f"has {' and '.join(given)}", next_step="keep one of them")
     if source.api_key_env and not _VARIABLE.fullmatch(source.api_key_env):
         yield Problem(f"{path}.apiKeyEnv", "must be the name of an environment variable, not a key itself")
+    for index, feature in enumerate(source.features):
+        if feature not in FEATURES.get(source.cloud, ()):
+            yield Problem(f"{path}.features[{index}]", f"{source.cloud} has no feature {feature!r}")
     if source.endpoint and source.endpoint != EMULATOR:
         yield from _endpoint(f"{path}.endpoint", source.endpoint)
 

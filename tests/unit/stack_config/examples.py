@@ -48,6 +48,7 @@ def groups(draw: st.DrawFn, accounts: list[str]) -> dict[str, Any]:
         "gpuCount": st.integers(1, 16),
         "capacity": st.sampled_from(["on_demand", "spot", "reserved", "flex", "block"]),
         "priority": st.integers(0, 200),
+        "bidPerGpuUsd": st.floats(0.01, 50),
     }
     return group | draw(st.fixed_dictionaries({}, optional=optional))
 

@@ -54,7 +54,16 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown key, near": (chat(nodez=3), 'clusters.chat.nodez: unknown key; did you mean "nodes"?'),
     "unknown key, far": (
         lambda values: values["credentials"]["main"].update(zzz=1),
-        "credentials.main.zzz: unknown key; use one of apiKey, apiKeyEnv, apiKeySecret, cloud, endpoint",
+        "credentials.main.zzz: unknown key; use one of apiKey, apiKeyEnv, apiKeySecret, cloud, endpoint, "
+        "features",
+    ),
+    "unknown feature": (
+        account(features=["graphq"]),
+        'credentials.main.features[0]: is not a valid value; did you mean "graphql"? use one of graphql',
+    ),
+    "bid of nothing": (
+        group(bidPerGpuUsd=0),
+        "nodeClasses.small.candidates[0].bidPerGpuUsd: must be above 0",
     ),
     "snake case key": (chat(disk_gb=5), 'clusters.chat.disk_gb: unknown key; did you mean "diskGb"?'),
     "unknown class": (

@@ -24,6 +24,7 @@ from stack_config import (
     load,
     readiness_port,
 )
+from stack_config.models import FEATURES
 from tests.unit.stack_config.examples import configurations, example
 
 
@@ -143,6 +144,18 @@ def test_a_configuration_can_not_be_changed() -> None:
 def test_the_clouds_that_may_be_named_are_those_that_have_a_client() -> None:
     assert set(CLOUDS) == set(CLIENTS)
     assert set(CandidateGroup.model_fields["cloud"].annotation.__args__) == set(CLIENTS)  # type: ignore[union-attr]
+
+
+def test_features_are_those_of_the_clients() -> None:
+    of_clients = {name: tuple(info.features) for name, info in CLIENTS.items() if info.features}
+    assert of_clients == FEATURES
+
+
+def test_a_bid_goes_with_its_group() -> None:
+    values = example()
+    values["nodeClasses"]["small"]["candidates"][0].update(capacity="spot", bidPerGpuUsd=0.25)
+    bids = [candidate.bid_per_gpu_usd for candidate in load(values, "dev").candidates("chat")]
+    assert 0.25 in bids
 
 
 def test_the_cluster_fills_in_what_a_candidate_leaves_out() -> None:
