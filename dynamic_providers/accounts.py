@@ -64,7 +64,15 @@ def open_account(name: str, source: CredentialSource) -> CredentialSet:
     endpoint, proxy = source.endpoint, ""
     if endpoint == EMULATOR:
         endpoint, proxy = emulator_address(name, source.cloud)
-    return CredentialSet(name, source.cloud, key, endpoint, proxy, features=frozenset(source.features))
+    return CredentialSet(
+        name,
+        source.cloud,
+        key,
+        endpoint,
+        proxy,
+        allowed_sources=source.allowed_sources,
+        features=frozenset(source.features),
+    )
 
 
 def emulator_folder() -> Path:

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-CLOUDS = ("runpod",)
+CLOUDS = ("runpod", "lambda", "paperspace")
 """Clouds that may be named; a test holds this equal to the clients that exist."""
 
 EMULATOR = "emulator"
 """Endpoint of a credential set that means: the emulator of this checkout."""
 
-CloudName = Literal["runpod"]
+CloudName = Literal["runpod", "lambda", "paperspace"]
 CapacityName = Literal["on_demand", "spot", "reserved", "flex", "block"]
 Order = Literal["listed", "price"]
 FeatureName = Literal["graphql"]
@@ -62,6 +62,11 @@ class CredentialSource(_Model):
     )
     api_key_secret: SecretReference | None = Field(
         default=None, description="Kubernetes secret that holds the API key."
+    )
+    allowed_sources: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        description="Lambda: IPv4 networks (`203.0.113.0/24`) that may reach the ports of this stack's nodes; "
+        "none: only whom the account's own rules let in. Other clouds have no firewall to open.",
     )
     features: tuple[FeatureName, ...] = Field(
         default=(),
