@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import config_docs, cost, dev, doctor, init, key, logs, offers, orphans, recover, ssh, up
+from cli import config_docs, cost, dev, doctor, init, key, logs, new_cloud, offers, orphans, recover, ssh, up
 from cli.errors import CliError, Ended
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("key")(key.command)
 app.command("offers")(offers.command)
 app.command("orphans")(orphans.command)
 app.command("doctor")(doctor.command)
+app.command("new-cloud")(new_cloud.command)
 app.command("ssh", context_settings={"allow_extra_args": True})(ssh.command)
 app.command("logs")(logs.command)
 app.command("config-docs")(config_docs.command)
