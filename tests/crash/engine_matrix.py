@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -312,16 +312,17 @@ def wrong(world: World, stack: EngineStack, config: Config | None) -> str:
     return "; ".join(problems)
 
 
-def every_cut(
-    scenario: EngineScenario,
-    calls: Sequence[tuple[str, int]],
-    dies: Callable[[int], str] = lambda turn: "both",
-) -> list[EngineCase]:
-    """Every cut of every call; those of calls that write are recovered both ways, the others take turns."""
+def every_cut(scenario: EngineScenario, calls: Sequence[tuple[str, int]]) -> list[EngineCase]:
+    """Every call of a run, cut.
+
+    A call that writes is cut in all four ways and recovered both ways. For one that only reads, the first two
+    cuts are the same to cloud and state, and so are the last two: one of each is taken, and recoveries take
+    turns.
+    """
     cases: list[EngineCase] = []
     for operation, nth in calls:
-        for cut in Cut:
+        for cut in Cut if operation in WRITING else (Cut.BEFORE, Cut.ANSWERED):
             recoveries = ["up", "destroy"] if operation in WRITING else [("up", "destroy")[len(cases) % 2]]
             for recovery in recoveries:
-                cases.append(EngineCase(scenario, operation, nth, cut, dies(len(cases)), recovery))
+                cases.append(EngineCase(scenario, operation, nth, cut, "both", recovery))
     return cases

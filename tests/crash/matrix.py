@@ -295,19 +295,21 @@ class Matrix:
 def cases_of(scenario: Scenario, calls: Sequence[tuple[str, int]]) -> list[Case]:
     """Every cut of every call.
 
-    A call that writes is cut with either side dying and recovered both ways. One that only reads changes
-    nothing, whatever becomes of it, so its cuts take turns in who dies and how it is recovered.
+    Where a call that writes is cut, the host dies and is recovered both ways, and the engine dies with the
+    recoveries in turn. One that only reads changes nothing, whatever becomes of it, so its cuts take turns in
+    who dies and how it is recovered.
     """
     cases: list[Case] = []
     turn = 0
     for operation, nth in calls:
         for cut in Cut:
             if operation in WRITING:
-                ways = list(itertools.product(("host", "engine"), scenario.recoveries))
+                ways = [("host", recovery) for recovery in scenario.recoveries]
+                ways.append(("engine", scenario.recoveries[turn % len(scenario.recoveries)]))
             else:
                 recovery = scenario.recoveries[turn // 2 % len(scenario.recoveries)]
                 ways = [(("host", "engine")[turn % 2], recovery)]
-                turn += 1
+            turn += 1
             cases += [Case(scenario, operation, nth, cut, dies, recovery) for dies, recovery in ways]
     return cases
 
