@@ -16,6 +16,8 @@ from emulators.http import CutConnection, Receive, Response, Scope, Send, read_r
 from emulators.journal import Entry, Journal
 from emulators.lambda_cloud.cloud import Lambda
 from emulators.lambda_cloud.trouble import FAULT_KINDS as LAMBDA_FAULTS
+from emulators.paperspace.cloud import Paperspace
+from emulators.paperspace.trouble import FAULT_KINDS as PAPERSPACE_FAULTS
 from emulators.runpod.cloud import RunPod
 from emulators.runpod.trouble import FAULT_KINDS as RUNPOD_FAULTS
 from emulators.store import Store, open_database
@@ -50,12 +52,17 @@ class Emulators:
         self._save_clock()
         self.journal = Journal()
         self.journal.load(self._store.read("saved", "counters"))
-        self.faults = Faults(RUNPOD_FAULTS | LAMBDA_FAULTS, changed=self._save_faults)
+        self.faults = Faults(RUNPOD_FAULTS | LAMBDA_FAULTS | PAPERSPACE_FAULTS, changed=self._save_faults)
         self.faults.load(self._store.read("saved", "faults"))
         self.frame = Frame(self.clock, self.faults, self._database, self.settle, self._save_clock)
         self.runpod = RunPod(self.frame)
         self.lambda_cloud = Lambda(self.frame)
-        self.clouds: dict[str, EmulatedCloud] = {"runpod": self.runpod, "lambda": self.lambda_cloud}
+        self.paperspace = Paperspace(self.frame)
+        self.clouds: dict[str, EmulatedCloud] = {
+            "runpod": self.runpod,
+            "lambda": self.lambda_cloud,
+            "paperspace": self.paperspace,
+        }
         self._control = Control(self.frame, self.clouds, self.journal, health or {})
 
     def settle(self) -> None:

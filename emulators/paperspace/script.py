@@ -1,0 +1,52 @@
+"""The environment that a startup script sets, read without running it: a stand-in for booting it."""
+
+from __future__ import annotations
+
+import re
+
+_EXPORT = re.compile(r"^export ([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)
+
+
+def exported(script: str) -> dict[str, str]:
+    """What the `export NAME=value` lines of a script set.
+
+    Values may be bare, quoted in either way, or mixed. Nothing is expanded: `$HOME` stays `$HOME`. A
+    value whose quotes do not end is left out, as a shell would fail there.
+    """
+    found: dict[str, str] = {}
+    at = 0
+    while match := _EXPORT.search(script, at):
+        value, at = _word(script, match.end())
+        if value is not None:
+            found[match[1]] = value
+    return found
+
+
+def _word(text: str, at: int) -> tuple[str | None, int]:
+    """One word of a shell from a position on, and where it ends; None where its quotes do not."""
+    parts: list[str] = []
+    while at < len(text) and text[at] not in " \t\n;":
+        letter = text[at]
+        if letter == "'":
+            end = text.find("'", at + 1)
+            if end < 0:
+                return None, len(text)
+            parts.append(text[at + 1 : end])
+            at = end + 1
+        elif letter == '"':
+            at += 1
+            while at < len(text) and text[at] != '"':
+                if text[at] == "\\" and text[at + 1 : at + 2] in ("\\", '"', "$", "`"):
+                    at += 1
+                parts.append(text[at])
+                at += 1
+            if at >= len(text):
+                return None, at
+            at += 1
+        elif letter == "\\" and at + 1 < len(text):
+            parts.append(text[at + 1])
+            at += 2
+        else:
+            parts.append(letter)
+            at += 1
+    return "".join(parts), at
