@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -96,9 +97,17 @@ def probe(instance: Instance, readiness: Readiness) -> ProbeResult:
 
 
 @functools.cache
+def _made_tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+_one_makes_it = threading.Lock()
+
+
 def _tls() -> ssl.SSLContext:
     """Reading the certificates takes 30 ms: too much for every probe of a large fleet."""
-    return httpx.create_ssl_context()
+    with _one_makes_it:  # all nodes get ready at once, and `cache` alone lets everybody make one then
+        return _made_tls()
 
 
 def _probe_http(url: str, readiness: Readiness) -> ProbeResult:

@@ -369,9 +369,17 @@ def make_client(
     return CloudHttp(connection, title, new_client, pacer, classify, rules or RetryRules())
 
 
-@lru_cache(maxsize=2)
+_one_makes_it = threading.Lock()
+
+
 def _tls(encrypted: bool) -> ssl.SSLContext:
     """Verified, TLS 1.2 or newer; made once, because reading the roots takes a tenth of a second."""
+    with _one_makes_it:  # the cache alone lets every thread that comes at once make its own
+        return _made_tls(encrypted)
+
+
+@lru_cache(maxsize=2)
+def _made_tls(encrypted: bool) -> ssl.SSLContext:
     if not encrypted:
         return ssl.SSLContext(
             ssl.PROTOCOL_TLS_CLIENT
