@@ -115,27 +115,23 @@ class LambdaCloud:
         is sent.
         """
         marker = Marker.parse(spec.name)
-        if marker is None:
-            raise self._refusal(f"{spec.name!r} is no marker, so nobody would know whose node it is")
         ports = ports_of(spec.template)
         keys = [checked_public_key(key) for key in spec.template.ssh_public_keys]
         places = self._places(spec.candidate)
-        public_key = self._objects.public_key(spec.template, marker.stack_id)
         body: dict[str, object] = {
-            "ssh_key_names": [self._objects.key_name(marker.owner, marker.stack_id, public_key)],
+            "ssh_key_names": [self._objects.key_name(marker, spec.template)],
             "name": spec.name,
-            "hostname": marker.node,
             "tags": tags(spec.name, ports),
         }
+        if marker is not None:
+            body["hostname"] = marker.node
         if data := user_data(spec.template, keys[1:]):
             body["user_data"] = data
         if image := spec.template.template_id:
             body["image"] = {"id": image} if _IMAGE_ID.fullmatch(image) else {"family": image}
         refused: errors.CapacityError | None = None
         for item, region in places:
-            ruleset = self._objects.ruleset_id(
-                marker.owner, marker.stack_id, region, (port for port, _ in ports)
-            )
+            ruleset = self._objects.ruleset_id(marker, region, (port for port, _ in ports))
             place: dict[str, object] = {
                 "region_name": region,
                 "instance_type_name": item.instance_type.name,

@@ -18,7 +18,7 @@ from gpu_clouds import errors
 from gpu_clouds.lambda_cloud import ssh_key
 from gpu_clouds.lambda_cloud.client import LambdaClient
 from gpu_clouds.lambda_cloud.models import FirewallRuleset
-from gpu_clouds.marker import stack_prefix
+from gpu_clouds.marker import Marker, stack_prefix
 from gpu_clouds.models import InstanceTemplate
 
 Rule = Mapping[str, object]
@@ -44,29 +44,34 @@ class StackObjects:
         self._keys: dict[tuple[str, str], str] = {}
         self._rulesets: dict[str, str] = {}
 
-    def public_key(self, template: InstanceTemplate, stack_id: str) -> str:
-        """The key that a launch names: the first of the user's, else the stack's own."""
-        if template.ssh_public_keys:
-            return ssh_key.checked_public_key(template.ssh_public_keys[0])
-        return ssh_key.own_public_key(self._state_dir, stack_id)
+    def key_name(self, marker: Marker | None, template: InstanceTemplate) -> str:
+        """Name of the account's key that a launch names: the first of the user's, else the stack's own.
 
-    def key_name(self, owner: str, stack_id: str, public_key: str) -> str:
-        """Name of the account's key with this text; registers it where there is none."""
+        Registers the key where the account has none with this text. A node of no stack gets a key that is
+        there, because nobody would delete a new one.
+
+        Raises:
+            ValidationError: A node of no stack, and the account has no such key.
+        """
+        given = template.ssh_public_keys[0] if template.ssh_public_keys else ""
+        if marker is None:
+            return self._any_key(given)
+        public_key = given or ssh_key.own_public_key(self._state_dir, marker.stack_id)
         with self._lock:
-            cached = (stack_prefix(owner, stack_id), public_key)
+            cached = (stack_prefix(marker.owner, marker.stack_id), public_key)
             if cached not in self._keys:
-                self._keys[cached] = self._ensure_key(owner, stack_id, public_key)
+                self._keys[cached] = self._ensure_key(marker, public_key)
             return self._keys[cached]
 
-    def ruleset_id(self, owner: str, stack_id: str, region: str, ports: Iterable[int]) -> str:
+    def ruleset_id(self, marker: Marker | None, region: str, ports: Iterable[int]) -> str:
         """Id of the ruleset that lets the allowed sources reach these ports; empty where nobody is allowed.
 
         A ruleset that is there already gets today's sources, which holds for its older nodes too.
         """
         numbers = sorted(set(ports))
-        if not self._sources or not numbers:
+        if marker is None or not self._sources or not numbers:
             return ""
-        name = _named(owner, stack_id, "fw", f"{region} {numbers}")
+        name = _named(marker, "fw", f"{region} {numbers}")
         with self._lock:
             if name not in self._rulesets:
                 self._rulesets[name] = self._ensure_ruleset(name, region, rules_for(self._sources, numbers))
@@ -100,10 +105,20 @@ class StackObjects:
         if refused:
             raise refused[0]
 
-    def _ensure_key(self, owner: str, stack_id: str, public_key: str) -> str:
+    def _any_key(self, public_key: str) -> str:
+        keys = self._client.ssh_keys()
+        names = [key.name for key in keys if not public_key or ssh_key.same_key(key.public_key, public_key)]
+        if not names:
+            raise errors.ValidationError(
+                "Lambda: the account has no SSH key for a node without a marker; add one in Lambda's console",
+                cloud="lambda",
+            )
+        return min(names)
+
+    def _ensure_key(self, marker: Marker, public_key: str) -> str:
         if (found := self._registered(public_key)) is not None:
             return found
-        name = _named(owner, stack_id, "ssh", " ".join(public_key.split()[:2]))
+        name = _named(marker, "ssh", " ".join(public_key.split()[:2]))
         try:
             return self._client.add_ssh_key(name, public_key).name or name
         except (errors.AmbiguousError, errors.ConflictError, errors.ValidationError):
@@ -161,9 +176,9 @@ def _same_rules(ruleset: FirewallRuleset, rules: Sequence[Rule]) -> bool:
     )
 
 
-def _named(owner: str, stack_id: str, kind: str, content: str) -> str:
+def _named(marker: Marker, kind: str, content: str) -> str:
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return f"{stack_prefix(owner, stack_id)}{kind}-{digest}"
+    return f"{stack_prefix(marker.owner, marker.stack_id)}{kind}-{digest}"
 
 
 def _is_ours(name: str, owner: str, stack_id: str, kind: str) -> bool:

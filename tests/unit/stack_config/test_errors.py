@@ -54,8 +54,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown key, near": (chat(nodez=3), 'clusters.chat.nodez: unknown key; did you mean "nodes"?'),
     "unknown key, far": (
         lambda values: values["credentials"]["main"].update(zzz=1),
-        "credentials.main.zzz: unknown key; use one of allowedSources, apiKey, apiKeyEnv, apiKeySecret, cloud, "
-        "endpoint, features",
+        "credentials.main.zzz: unknown key; use one of allowedSources, apiKey, apiKeyEnv, apiKeySecret, "
+        "cloud, endpoint, features",
     ),
     "unknown feature": (
         account(features=["graphq"]),
