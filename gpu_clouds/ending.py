@@ -138,13 +138,15 @@ class Ender:
         sent_at: float | None = None
         deleting_since: float | None = None
         last = "no answer"
+        note: Intent | None = None
         while True:
             if sent_at is None:
-                note = self._note(cloud, marker, intents)
+                note = note or self._note(cloud, marker, intents)
                 self._may_send()
                 try:
                     cloud.delete(instance_id)
                     _answered(note, intents)
+                    note = None
                     sent_at = self._clock.monotonic()
                 except NotFoundError:
                     sent_at = self._clock.monotonic()
@@ -161,6 +163,7 @@ class Ender:
             looks += 1
             now = self._clock.monotonic()
             if state is InstanceState.GONE:
+                _answered(note, intents)  # a delete that comes too late hits nothing any more
                 return
             if refusals >= _HARD_TRIES:
                 raise type(refused)(
@@ -357,6 +360,7 @@ class Ender:
 
 
 def _answered(note: Intent | None, intents: IntentLog | None) -> None:
+    """The delete can take no effect any more that is not seen."""
     if note is not None and intents is not None:
         intents.close(note)
 
