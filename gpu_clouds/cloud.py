@@ -27,6 +27,7 @@ class Capabilities:
         provision_deadline_s: How long a launch may take until ready, seconds.
         provision_deadline_8_gpus_s: The same for nodes of 8 GPUs.
         deleting_counts_as_gone_after_s: A node seen DELETING for this long is taken for gone; None: never.
+        weights_cache: Has disks that outlive nodes (`gpu_clouds.weights_cache.KeepsCaches`).
     """
 
     spot: bool
@@ -39,6 +40,7 @@ class Capabilities:
     provision_deadline_s: float
     provision_deadline_8_gpus_s: float
     deleting_counts_as_gone_after_s: float | None = None
+    weights_cache: bool = False
 
 
 class GpuCloud(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpu_clouds.cloud import Capabilities
+from gpu_clouds.weights_cache import CachePrice
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class CloudInfo:
         endpoint: Base URL of its API.
         factory: `module:function` that connects; imported at the first use.
         features: What a credential set may switch on -> the capabilities that it gives then.
+        cache_price: What a weights cache costs; None where there is none.
     """
 
     name: str
@@ -28,6 +30,7 @@ class CloudInfo:
     endpoint: str
     factory: str
     features: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    cache_price: CachePrice | None = None
 
     def with_features(self, features: Collection[str]) -> Capabilities:
         """What the cloud can do with some features switched on; unknown names count for nothing."""

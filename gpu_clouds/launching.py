@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_clouds import catalog
+from gpu_clouds.caching import mounted
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import (
     AmbiguousError,
@@ -21,7 +22,7 @@ from gpu_clouds.errors import (
     ValidationError,
 )
 from gpu_clouds.finding import current, matching, sort_out
-from gpu_clouds.models import Candidate, Instance
+from gpu_clouds.models import Candidate, Instance, InstanceSpec
 from gpu_clouds.operation import Match, Operation, Phase
 
 RECONCILE_AFTER_S = (2.0, 4.0, 6.0, 8.0, 10.0)
@@ -174,8 +175,13 @@ def settle(op: Operation, keep: Match | None) -> tuple[Match | None, tuple[Match
 
 
 def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
+    """One launch, with the weights cache that it mounts."""
+    with mounted(op, cloud, candidate) as cache:
+        return _send_spec(op, cloud, op.request.spec(candidate, cloud.capabilities.updatable, cache))
+
+
+def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
     """One launch call between its intent and the closing of it."""
-    spec = op.request.spec(candidate, cloud.capabilities.updatable)
     intent = op.intents.open(spec.name, cloud.name)
     try:
         op.may_send()

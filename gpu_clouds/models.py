@@ -124,6 +124,33 @@ class InstanceTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheVolume:
+    """A disk that outlives the nodes that mount it, see `gpu_clouds.weights_cache`.
+
+    Attributes:
+        id: The cloud's id.
+        name: A marker where it is ours.
+        cloud: Name of the cloud.
+        region: The cloud's own id of the place that it is in.
+        size_gb: Its size, GB; None where it grows by itself.
+    """
+
+    id: str
+    name: str
+    cloud: str
+    region: str
+    size_gb: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMount:
+    """A weights cache and where a node mounts it."""
+
+    volume: CacheVolume
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One launch: a name that marks the node as ours, a candidate, and what runs on it.
 
@@ -133,6 +160,7 @@ class InstanceSpec:
         template: What runs on it.
         expires_at: When it is no longer wanted; for clouds that can end a node by themselves.
         max_hourly_usd: No bid goes above this, USD per hour for the whole node; None for no cap.
+        cache: The weights cache that it mounts, in the place of the candidate; None for none.
     """
 
     name: str
@@ -140,6 +168,7 @@ class InstanceSpec:
     template: InstanceTemplate
     expires_at: datetime | None = None
     max_hourly_usd: float | None = None
+    cache: CacheMount | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Literal
 
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.marker import Marker, spec_hash
-from gpu_clouds.models import Candidate, Instance, InstanceSpec, InstanceTemplate
+from gpu_clouds.models import CacheMount, Candidate, Instance, InstanceSpec, InstanceTemplate
 from gpu_clouds.readiness import Readiness
+from gpu_clouds.weights_cache import CacheRequest
 
 SETTLE_S = 60.0
 """How long after its sending a launch request may still take effect, seconds."""
@@ -38,6 +39,7 @@ class NodeRequest:
             figure.
         settle_s: How long a request of a killed run may still take effect, seconds.
         adopt_id: Take over this very node of the cloud instead of launching one.
+        cache: The weights cache that the node mounts; every candidate then names one place.
         expires_at: When the cloud shall end the node by itself, where it can.
         first_listing_once: The stack is known to be new (its LeakGuard was made in this same run), so one
             first listing is enough on a machine that has never seen it.
@@ -58,6 +60,7 @@ class NodeRequest:
     settle_s: float = SETTLE_S
     adopt_id: str = ""
     expires_at: datetime | None = None
+    cache: CacheRequest | None = None
     first_listing_once: bool = False
 
     def spec8(self, candidate: Candidate, updatable: frozenset[str]) -> str:
@@ -76,6 +79,8 @@ class NodeRequest:
             for f in fields(self.template)
             if f.name not in updatable
         }
+        # Only where there is one: nodes without a cache keep the hash that they have always had.
+        cache = {"cache": {"name": self.cache.name, "path": self.cache.path}} if self.cache else {}
         return spec_hash(
             {
                 "stackId": self.stack_id,
@@ -87,6 +92,7 @@ class NodeRequest:
                 "capacity": str(candidate.capacity),
                 "replaceTrigger": self.replace_trigger,
                 "template": template,
+                **cache,
             }
         )
 
@@ -94,10 +100,12 @@ class NodeRequest:
         """The name that this candidate's node carries."""
         return Marker(self.owner, self.stack_id, self.node, self.spec8(candidate, updatable))
 
-    def spec(self, candidate: Candidate, updatable: frozenset[str]) -> InstanceSpec:
-        """The launch of this candidate."""
+    def spec(
+        self, candidate: Candidate, updatable: frozenset[str], cache: CacheMount | None = None
+    ) -> InstanceSpec:
+        """The launch of this candidate, with the weights cache that was found or made for it."""
         name = str(self.marker(candidate, updatable))
-        return InstanceSpec(name, candidate, self.template, self.expires_at, self.max_hourly_usd)
+        return InstanceSpec(name, candidate, self.template, self.expires_at, self.max_hourly_usd, cache)
 
     def deadline_s(self, candidate: Candidate, capabilities: Capabilities) -> float:
         """How long this candidate may take until ready, seconds."""

@@ -11,6 +11,7 @@ from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.inventory import Feed
 from gpu_clouds.models import Candidate, Offer
+from gpu_clouds.weights_cache import CacheBook
 
 _OFFERS_KEPT_S = 60.0
 """A fleet of equal nodes that is launched together asks for its prices once."""
@@ -22,6 +23,9 @@ class Run:
     Args:
         clock: Tells the time.
         condition: Makes condition variables; tests put in one that their clock can see.
+
+    Attributes:
+        caches: Weights caches that the run has found or made.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Run:
         self._first_listed: dict[tuple[str, str, str], float] = {}
         self._returned: set[tuple[str, str]] = set()
         self._claimed: set[str] = set()
+        self.caches = CacheBook()
         self._offers: dict[tuple[str, str, tuple[Candidate, ...]], tuple[float, list[Offer]]] = {}
         self._offers_locks: dict[tuple[str, str, tuple[Candidate, ...]], threading.Lock] = {}
 

@@ -5,8 +5,11 @@ docs/clouds/runpod.md has its limits, prices and quirks.
 
 from __future__ import annotations
 
+from datetime import date
+
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.cloud_info import CloudInfo
+from gpu_clouds.weights_cache import CachePrice
 
 GRAPHQL = "graphql"
 """Feature of a credential set: the old API too, for what REST v2 has not. RunPod ends it in early 2027."""
@@ -24,8 +27,11 @@ INFO = CloudInfo(
         price_before_create=True,
         provision_deadline_s=900.0,
         provision_deadline_8_gpus_s=900.0,
+        weights_cache=True,
     ),
     endpoint="https://api.runpod.io/v2",
     factory="gpu_clouds.runpod.cloud:connect",
     features={GRAPHQL: frozenset({"spot", "ttl"})},
+    # Whether the lower price holds for a larger volume as a whole is not said: this is the dearer reading.
+    cache_price=CachePrice(((1000, 0.07), (None, 0.05)), date(2026, 11, 21), "RunPod's documentation"),
 )

@@ -16,6 +16,7 @@ from gpu_clouds.connection import Connection
 from gpu_clouds.models import (
     AccountStatus,
     Availability,
+    CacheVolume,
     Candidate,
     CapacityType,
     Instance,
@@ -29,7 +30,7 @@ from gpu_clouds.runpod.client import RunPodClient
 from gpu_clouds.runpod.graphql_pods import GraphqlPods
 from gpu_clouds.runpod.instances import PROXY, gone, instance
 from gpu_clouds.runpod.launch_bodies import environment, graphql_body
-from gpu_clouds.runpod.models import GpuType, Pod
+from gpu_clouds.runpod.models import GpuType, NetworkVolume, Pod
 from gpu_clouds.single_flight import SingleFlight
 
 _CATALOGUE_KEPT_S = 30.0
@@ -93,9 +94,8 @@ class RunPodCloud:
         spot = spec.candidate.capacity is CapacityType.SPOT
         if self._old_api is not None and (spot or spec.expires_at is not None):
             native = self._exact_id(self._checked(spec.candidate, spec.template))
-            centers = catalog.resolve_region(self.name, spec.candidate.region)
             return self._old_api.launch(
-                spec, native, lambda center: graphql_body(spec, native, center), centers
+                spec, native, lambda center: graphql_body(spec, native, center), self._centers(spec)
             )
         body = self._body(spec)
         return self._instance(self._client.create_pod(body, _secrets(spec.template)))
@@ -128,6 +128,22 @@ class RunPodCloud:
         """Asks for the end of the pod; absent is success."""
         try:
             self._client.delete_pod(instance_id)
+        except errors.NotFoundError:
+            return
+
+    def list_caches(self, name_prefix: str) -> Sequence[CacheVolume]:
+        """Network volumes whose name starts with the prefix."""
+        volumes = self._client.list_network_volumes()
+        return [_cache(volume) for volume in volumes if volume.name.startswith(name_prefix)]
+
+    def create_cache(self, name: str, region: str, size_gb: int) -> CacheVolume:
+        """Makes a network volume of 10 to 4096 GB."""
+        return _cache(self._client.create_network_volume(name, size_gb, region))
+
+    def delete_cache(self, cache_id: str) -> None:
+        """Ends a network volume; absent is success."""
+        try:
+            self._client.delete_network_volume(cache_id)
         except errors.NotFoundError:
             return
 
@@ -189,9 +205,11 @@ class RunPodCloud:
             body["image"] = template.image
         if template.template_id:
             body["templateId"] = template.template_id
-        if centers := catalog.resolve_region(self.name, candidate.region):
+        if centers := self._centers(spec):
             body["dataCenterIds"] = list(centers)
-        if template.volume_gb:
+        if spec.cache is not None:
+            body["mounts"] = {"network": [{"volumeId": spec.cache.volume.id, "path": spec.cache.path}]}
+        elif template.volume_gb:
             body["mounts"] = {"persistent": {"size": template.volume_gb, "path": template.volume_path}}
         if template.ports:
             body["ports"] = list(template.ports)
@@ -246,6 +264,12 @@ class RunPodCloud:
             as_of=catalogue.as_of,
         )
 
+    def _centers(self, spec: InstanceSpec) -> tuple[str, ...]:
+        """Where the pod may go: to its cache where it has one; empty for anywhere."""
+        if spec.cache is not None:
+            return (spec.cache.volume.region,)
+        return catalog.resolve_region(self.name, spec.candidate.region)
+
     def _exact_id(self, native: str) -> str:
         """The id as the catalogue spells it, where that has been read."""
         return self._exact_ids.get(native, native)
@@ -262,6 +286,10 @@ class RunPodCloud:
             return _Catalogue(by_id, utc_now())
 
         return self._catalogues.get(count, fetch)
+
+
+def _cache(volume: NetworkVolume) -> CacheVolume:
+    return CacheVolume(volume.id, volume.name, INFO.name, volume.data_center, volume.size)
 
 
 def connect(connection: Connection) -> RunPodCloud:

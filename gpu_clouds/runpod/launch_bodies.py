@@ -37,7 +37,12 @@ def graphql_body(spec: InstanceSpec, native: str, center: str) -> dict[str, obje
         "dataCenterId": center,
         "ports": ",".join(template.ports),
         "dockerArgs": template.args,
-        "volumeMountPath": template.volume_path if template.volume_gb else "",
+        "networkVolumeId": spec.cache.volume.id if spec.cache else "",
+        "volumeMountPath": spec.cache.path
+        if spec.cache
+        else template.volume_path
+        if template.volume_gb
+        else "",
         "env": [{"key": name, "value": value} for name, value in environment(template).items()],
     }
     return body | {name: value for name, value in optional.items() if value}
