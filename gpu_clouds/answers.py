@@ -80,6 +80,10 @@ class Answer:
         """What the cloud says is wrong, in one line; empty if it says nothing that can be read."""
         return _detail(self.json)[:_LONGEST_DETAIL]
 
+    def told(self, secrets: Iterable[str] = ()) -> str:
+        """The same for people: secrets are removed first, so that no cut leaves half of one."""
+        return redact(_detail(self.json), secrets)[:_LONGEST_DETAIL]
+
     def retry_after_s(self) -> float | None:
         """Seconds that the cloud asks to wait; None if it does not say."""
         value = self.headers.get("retry-after", "").strip()
@@ -105,7 +109,7 @@ def error_for(
         secrets: Values that the message must not carry.
     """
     status = answer.status
-    said = redact(answer.detail, secrets)
+    said = answer.told(secrets)
     message = f"{what}: HTTP {status}" + (f": {said}" if said else "")
 
     def made(error: type[errors.GpuCloudError], hint: str = "") -> errors.GpuCloudError:

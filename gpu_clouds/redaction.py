@@ -83,6 +83,8 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _any_of(values: Iterable[str]) -> re.Pattern[str] | None:
-    # The longest first, so that a secret which contains another one is removed whole.
-    ordered = sorted(values, key=len, reverse=True)
-    return re.compile("|".join(re.escape(value) for value in ordered)) if ordered else None
+    # The longest first, so that a secret which contains another one is removed whole. Errors come as one
+    # line, whatever line breaks a secret has.
+    ordered = sorted((value for value in values if value.strip()), key=len, reverse=True)
+    spelled = (r"\s+".join(re.escape(part) for part in value.split()) for value in ordered)
+    return re.compile("|".join(spelled)) if ordered else None

@@ -278,7 +278,7 @@ class CloudHttp:
 
     def _error(self, request: Request, answer: Answer) -> errors.GpuCloudError:
         what = f"{self._what}: {request.operation}"
-        own = self._classify(answer, request.kind, f"{what}: {redact(answer.detail, request.secrets)}")
+        own = self._classify(answer, request.kind, f"{what}: {answer.told(request.secrets)}")
         return own or error_for(answer, request.kind, self.cloud, what, request.secrets)
 
     def _wait_before(self, kind: Kind, failure: _Failure, retry: int, waited: float) -> float | None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from emulators.cloud import Frame
-from emulators.faults import Fault
-from emulators.http import Answer, CutConnection, Request, Stream
-from emulators.openai_api import ModelServer
+from emulators.http import Answer, CutConnection, Request
 from emulators.paperspace.fleet import Fleet
-from emulators.paperspace.machine import Machine
-from emulators.paperspace.problems import error_page
 from emulators.paperspace.settings import Settings
+from emulators.traffic import ServingNode, error_page, serve
 
 PREFIX = "/paperspace/node/"
 _PATH = re.compile(r"/paperspace/node/(?P<id>[a-z0-9]+)-(?P<port>\d+)(?P<rest>/.*)?")
@@ -33,58 +30,24 @@ class Nodes:
         self._settings = settings
 
     async def handle(self, request: Request) -> Answer:
-        """Answers a request to a machine; cuts the connection where a real one would not open."""
+        """Answers a request to a machine.
+
+        Raises:
+            CutConnection: Nothing listens there: no such machine, not ready, or booted without its script.
+        """
         match = _PATH.fullmatch(request.path)
         machine = self._fleet.any(match["id"]) if match else None
         if match is None or machine is None or not machine.serves:
             raise CutConnection
-        request.account = machine.account
         if machine.unusable:
             return error_page(500)
-        cut_after: int | None = None
-        if fault := self._fault("node_slow", request, machine):
-            await self._frame.clock.sleep(fault.number("seconds", 5))
-        if fault := self._fault("node_hang", request, machine):
-            await self._frame.clock.sleep(fault.number("seconds", 600))
-            raise CutConnection
-        if fault := self._fault("node_error", request, machine):
-            return error_page(int(fault.number("status", 500)))
-        if fault := self._fault("node_cut", request, machine):
-            cut_after = int(fault.number("after_chunks", 0))
-            if not cut_after:
-                raise CutConnection
-        server = ModelServer(
-            name=machine.env.get("MODEL", "tiny-markov"),
-            api_key=machine.env.get("VLLM_API_KEY", ""),
-            now=self._frame.clock.now(),
-        )
-        answer = server.answer(request, match["rest"] or "/")
-        if isinstance(answer, Stream):
-            answer.chunks = self._paced(answer.chunks, machine, cut_after)
-        return answer
-
-    async def _paced(
-        self, chunks: AsyncIterator[bytes], machine: Machine, cut_after: int | None
-    ) -> AsyncIterator[bytes]:
-        """Passes pieces on at the set speed; cuts the connection where the machine has ended meanwhile."""
-        sent = 0
-        async for chunk in chunks:
-            if cut_after is not None and sent >= cut_after:
-                raise CutConnection
-            speed = self._settings().tokens_per_s
-            if speed:
-                await self._frame.clock.sleep(1 / speed)
-            if not machine.serves:
-                raise CutConnection
-            yield chunk
-            sent += 1
-
-    def _fault(self, kind: str, request: Request, machine: Machine) -> Fault | None:
-        return self._frame.faults.take(
-            kind,
+        node = ServingNode(
             cloud="paperspace",
-            method=request.method,
-            path=request.path,
             name=machine.name,
             account=machine.account,
+            model=machine.env.get("MODEL", "tiny-markov"),
+            api_key=machine.env.get("VLLM_API_KEY", ""),
+            alive=lambda: machine.serves,
+            tokens_per_s=lambda: self._settings().tokens_per_s,
         )
+        return await serve(self._frame, request, match["rest"] or "/", node)

@@ -6,6 +6,7 @@ asynchronous work answers with the machine and an event to follow.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -30,7 +31,6 @@ from gpu_clouds.paperspace.models import (
     Snapshot,
     StartupScript,
 )
-from gpu_clouds.redaction import redact
 from gpu_clouds.retry import RetryRules
 from gpu_clouds.transport import CREATE_S, STATUS_S, Request, make_client
 
@@ -153,7 +153,8 @@ class PaperspaceClient:
             "POST",
             "/startup-scripts",
             json=body,
-            secrets=(*secrets, text),
+            # As they are, and as they stand in the script.
+            secrets=[spelled for value in secrets for spelled in (value, shlex.quote(value).strip("'"))],
         )
         answer = self._call(request)
         item = answer.json.get("data", answer.json) if isinstance(answer.json, dict) else None
@@ -193,7 +194,7 @@ class PaperspaceClient:
         if hidden is None:
             return answer
         what = f"{self._what}: {request.operation}"
-        own = classify(hidden, request.kind, f"{what}: {redact(hidden.detail, request.secrets)}")
+        own = classify(hidden, request.kind, f"{what}: {hidden.told(request.secrets)}")
         raise own or error_for(hidden, request.kind, "paperspace", what, request.secrets)
 
     def _get(self, operation: str, path: str, model: type[_M]) -> _M:

@@ -95,7 +95,7 @@ class PaperspaceCloud:
         return AccountStatus(machine_limit=limit, machines_in_use=in_use)
 
     def offers(self, candidates: Sequence[Candidate]) -> list[Offer]:
-        """List prices with their date, and what the API says is free now; it tells no price."""
+        """What the API says is free now; it tells no price, see `catalog.list_price`."""
         found = (self._market.offer(candidate) for candidate in candidates)
         return [offer for offer in found if offer is not None]
 

@@ -58,7 +58,7 @@ def gpu_of(machine: Machine) -> tuple[str, int]:
     native = match["gpu"] if match else machine.machine_type
     named = catalog.canonical_gpu("paperspace", native)
     by_label = int(match["count"] or 1) if match and named else 0
-    counted = sum(one.count or 0 for one in machine.accelerators)
+    counted = sum(one.count or 0 for one in machine.accelerators if one is not None)
     return named or native, counted or by_label
 
 
@@ -81,7 +81,7 @@ def pick_template(label: str, templates: Sequence[OsTemplate]) -> str:
         template
         for template in templates
         if template.agent_type.lower() != "windows"
-        and any(_same(one.machine_type_label, label) for one in template.available_machine_types)
+        and any(_same(one.machine_type_label, label) for one in template.machine_types)
     ]
     fitting.sort(key=lambda template: _UBUNTU.lower() not in _described(template))
     return fitting[0].id if fitting else _FALLBACK_TEMPLATES.get(label, "")
@@ -92,7 +92,7 @@ def sold_labels(templates: Sequence[OsTemplate]) -> frozenset[str]:
     return frozenset(
         one.machine_type_label
         for template in templates
-        for one in template.available_machine_types
+        for one in template.machine_types
         if one.machine_type_label
     )
 
@@ -102,7 +102,7 @@ def said_available(label: str, templates: Sequence[OsTemplate]) -> bool | None:
     said = [
         one.is_available
         for template in templates
-        for one in template.available_machine_types
+        for one in template.machine_types
         if _same(one.machine_type_label, label) and one.is_available is not None
     ]
     return any(said) if said else None

@@ -1,4 +1,4 @@
-"""What Paperspace sells, at what list price, and what of it is free now."""
+"""What Paperspace sells, and what of it is free now."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Market:
         )
 
     def offer(self, candidate: Candidate) -> Offer | None:
-        """The list price with its date, and what is free; None where Paperspace has no such machine."""
+        """What is free, without a price; None where Paperspace has no such machine."""
         on_demand = candidate.capacity is CapacityType.ON_DEMAND
         label = label_of(candidate)
         if candidate.cloud != "paperspace" or label is None or not on_demand:
@@ -94,17 +94,16 @@ class Market:
         labels = sold_labels(templates)
         if labels and exact_label(label, labels) is None:
             return None
-        price = catalog.list_price(candidate)
         regions = catalog.resolve_region("paperspace", candidate.region) or REGIONS
         said = [self._said(label, region) for region in regions]
         if all(one is None for one in said):
             said = [said_available(label, templates)]
         return Offer(
             candidate=candidate,
-            hourly_usd=None if price is None else price.hourly_usd,
+            hourly_usd=None,  # `usageRate`, once there is a machine
             availability=_availability(said),
-            source="paperspace tells no price" if price is None else price.source,
-            as_of=utc_now() if price is None else price.as_of,
+            source="paperspace availability",
+            as_of=utc_now(),
         )
 
     def _said(self, label: str, region: str) -> bool | None:

@@ -38,7 +38,7 @@ class Machine(Model):
     name: Text = ""
     state: Text = ""
     machine_type: Text = ""
-    accelerators: Items[Accelerator] = Field(default_factory=list)
+    accelerators: Items[Optional[Accelerator]] = Field(default_factory=list)
     region: Text = ""
     public_ip: Text = ""
     public_ip_type: Text = ""
@@ -103,7 +103,12 @@ class OsTemplate(Model):
     name: Text = ""
     agent_type: Text = ""
     operating_system_label: Text = ""
-    available_machine_types: Items[TemplateType] = Field(default_factory=list)
+    available_machine_types: Items[Optional[TemplateType]] = Field(default_factory=list)
+
+    @property
+    def machine_types(self) -> list[TemplateType]:
+        """The machine types that it can be used with, as far as they can be read."""
+        return [one for one in self.available_machine_types if one is not None]
 
 
 class Team(Model):
