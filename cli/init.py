@@ -12,11 +12,14 @@ from cli.stacks import StackOption
 def command(
     stack: StackOption = "",
     create: Annotated[bool, typer.Option("--create", help="Create the stack in the backend too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Writes a new stackId into Pulumi.<stack>.yaml, and nothing else there.
 
     Every node carries the id in its name; it says whose the node is. It is written once and never changed.
     """
+    import json
+
     from cli.errors import REFUSED, CliError
     from cli.new_stack_id import new_stack_id, with_stack_id
     from cli.project import engine_environment, find_root
@@ -34,9 +37,13 @@ def command(
     except ValueError as error:
         raise CliError(f"{file.name}: {error}", REFUSED) from None
     replace_text(file, changed)
-    typer.echo(f"{file.name}: gpuplane:stackId is {stack_id}; commit this file, and never change the id")
+    if not as_json:
+        typer.echo(f"{file.name}: gpuplane:stackId is {stack_id}; commit this file, and never change the id")
     if create:
         Pulumi(root, engine_environment(root, name), name).capture(
             "stack", "select", "--create", name, of_stack=False
         )
-        typer.echo(f"stack {name} is there and selected")
+        if not as_json:
+            typer.echo(f"stack {name} is there and selected")
+    if as_json:
+        typer.echo(json.dumps({"stack": name, "file": file.name, "stackId": stack_id}))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from queue import Empty, Queue
 from typing import Any
 
 from cli.errors import REFUSED, CliError
 from cli.state import Node
+from gpu_clouds.errors import GpuCloudError
 from gpu_clouds.models import LogLine
 from gpu_clouds.redaction import redact
 
+QUIET_S = 5.0
+"""A log that says nothing for so long has told its past."""
 _COLOUR = r"\x1b\[[0-9;]*m"
 _CONTROL = re.compile(
     rf"(?P<colour>{_COLOUR})|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
@@ -27,6 +33,38 @@ def as_text(line: LogLine) -> str:
 def as_data(line: LogLine) -> dict[str, Any]:
     """A line as data; keys are removed here too."""
     return {"at": line.at, "source": line.source, "text": redact(line.text), "cursor": line.cursor}
+
+
+def until_quiet(lines: Iterator[LogLine], quiet_s: float = QUIET_S) -> Iterator[LogLine]:
+    """The lines of a stream that is followed, up to the first pause; no cloud says where its past ends.
+
+    Args:
+        lines: The stream.
+        quiet_s: How long nothing may come, seconds.
+    """
+    queue: Queue[LogLine | GpuCloudError | None] = Queue()
+
+    def read() -> None:
+        try:
+            for line in lines:
+                queue.put(line)
+        except GpuCloudError as error:
+            queue.put(error)
+        else:
+            queue.put(None)
+
+    # A daemon: it waits for a line that may never come, and nobody waits for it.
+    threading.Thread(target=read, name="log", daemon=True).start()
+    while True:
+        try:
+            item = queue.get(timeout=quiet_s)
+        except Empty:
+            return
+        if item is None:
+            return
+        if isinstance(item, GpuCloudError):
+            raise item
+        yield item
 
 
 def no_logs(node: Node, title: str) -> CliError:

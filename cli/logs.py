@@ -15,10 +15,10 @@ def command(
     tail: Annotated[
         int, typer.Option("--tail", "-n", min=0, max=5000, help="How many lines to go back.")
     ] = 100,
-    lines: Annotated[
-        int | None,
-        typer.Option("--lines", min=1, help="End after so many lines instead of following the log."),
-    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow/--no-follow", help="Go on, or end once nothing has come for 5 seconds."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
     """Streams the log of a node until it ends or ^C is pressed. A lost connection is resumed where it was.
@@ -26,9 +26,8 @@ def command(
     Where the node's cloud shows no log, the command says where to look instead.
     """
     import json
-    from itertools import islice
 
-    from cli.log_lines import as_data, as_text, no_logs
+    from cli.log_lines import as_data, as_text, no_logs, until_quiet
     from cli.session import open_session
     from cli.stacks import open_stack
     from cli.state import find_node
@@ -40,7 +39,8 @@ def command(
         raise no_logs(found, cloud_info(found.cloud).title)
     cloud = open_session(pulumi).shared.cloud(found.credentials)
     try:
-        for line in islice(cloud.logs(found.id, tail=tail), lines):
+        lines = cloud.logs(found.id, tail=tail)
+        for line in lines if follow else until_quiet(lines):
             typer.echo(json.dumps(as_data(line)) if as_json else as_text(line))
     finally:
         cloud.close()

@@ -148,10 +148,18 @@ def end_all(session: Session, nodes: Sequence[Found], say: Callable[[str], None]
     """
     ender = Ender(session.shared.clock, None, say, lambda: None)
     deadline = session.config.settings.delete_deadline_s
+    intents = session.shared.intents(session.config.stack_id)
 
     def end(found: Found) -> str:
         try:
-            ender.end(session.shared.cloud(found.credentials), found.instance.id, deadline_s=deadline)
+            ender.end(
+                session.shared.cloud(found.credentials),
+                found.instance.id,
+                deadline_s=deadline,
+                # Should this be killed, no up adopts a node that is about to end.
+                marker=found.instance.name,
+                intents=intents,
+            )
         except GpuCloudError as error:
             return error.message
         say(f"ended {found.instance.cloud} node {found.instance.id} ({found.instance.name})")

@@ -17,6 +17,7 @@ def command(
             "--yes", "-y", help="Remove a lock too whose engine may still run. Be sure that it doesn't."
         ),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing where there was nothing to do.")
     ] = False,
@@ -26,11 +27,17 @@ def command(
     Refuses while the engine that holds the lock still runs. No node is touched: the next up adopts what the
     killed engine has made, a destroy ends it. Doing it twice does no more.
     """
+    import json
+
     from cli.recovery import recover
     from cli.stacks import open_stack
 
     pulumi = open_stack(stack)
-    lines = recover(pulumi, force=yes).lines()
+    done = recover(pulumi, force=yes)
+    if as_json:
+        typer.echo(json.dumps({"stack": pulumi.stack, "locks": done.locks, "operations": done.operations}))
+        return
+    lines = done.lines()
     for line in lines:
         typer.echo(line)
     if not lines and not quiet:

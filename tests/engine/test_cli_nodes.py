@@ -70,9 +70,9 @@ def test_every_command_on_a_living_stack(checkout: Checkout) -> None:
     assert prices == sorted(prices)
     assert 0.44 in prices
 
-    lines = checkout.gpuplane("logs", "chat-0", "--stack", DEV_STACK, "--lines", "2", "--json").splitlines()
+    lines = checkout.gpuplane("logs", "chat-0", "--stack", DEV_STACK, "--no-follow", "--json").splitlines()
     assert all(json.loads(line)["text"] for line in lines)
-    assert len(lines) == 2
+    assert len(lines) >= 2
 
     words = data(checkout, "ssh", "chat-0", "--print")["command"]
     assert words[0] == "ssh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -130,3 +131,12 @@ def test_outside_a_project_it_says_where_to_go(
     assert capsys.readouterr().err.startswith(
         "gpuplane: no gpuplane project here: run this in a folder whose"
     )
+
+
+def test_the_command_in_json(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "--stack", "prod", "--create", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["stack"], data["file"]) == ("prod", "Pulumi.prod.yaml")
+    written = yaml.safe_load((project.root / "Pulumi.prod.yaml").read_text())
+    assert written["config"][KEY] == data["stackId"]
+    assert project.calls() == [["stack", "select", "--create", "prod"]]

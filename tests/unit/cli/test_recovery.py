@@ -188,3 +188,13 @@ def test_an_error_of_the_engine_is_one_line(project: Project, capsys: pytest.Cap
     project.answers({"stack export": (255, "", "warning: x\nerror: no stack named 'prod' found\n")})
     assert run(["recover", "--stack", "prod"]) == 1
     assert capsys.readouterr().err == "gpuplane: `pulumi stack` failed: no stack named 'prod' found\n"
+
+
+def test_the_command_in_json(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.answers({"stack export": (0, json.dumps(PENDING), "")})
+    project.lock(pid=dead_pid(), hostname=HOST, timestamp=now())
+    assert run(["recover", "--stack", "prod", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["stack"] == "prod"
+    assert len(data["locks"]) == 1
+    assert data["operations"] == [f"creating chat-{i}" for i in range(10)]

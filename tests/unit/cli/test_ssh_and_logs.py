@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.errors import CliError
-from cli.log_lines import as_text
+from cli.log_lines import as_text, until_quiet
 from cli.main import run
 from cli.ssh_command import ssh_command
 from cli.state import Node
 from gpu_clouds.cloud_info import CloudInfo
+from gpu_clouds.errors import TransientError
 from gpu_clouds.models import LogLine
 from gpu_clouds.registry import CLOUDS
 from tests.unit.cli.clouded import Clouded, clouded, resource
@@ -115,7 +118,7 @@ def line(text: str) -> LogLine:
 
 def test_the_log(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:
     stack.clouds["main"].lines = [line("hello"), line("key canary-key-of-main"), line("third")]
-    assert run(["logs", "chat-0", "--stack", "prod", "--tail", "7", "--lines", "2"]) == 0
+    assert run(["logs", "chat-0", "--stack", "prod", "--tail", "7", "--no-follow"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "2026-01-02T03:04:05Z container hello"
     assert stack.clouds["main"].calls == ["logs pod1 7", "close"]
     assert run(["logs", "chat-0", "--stack", "prod", "--json"]) == 0
@@ -139,6 +142,31 @@ def test_a_cloud_without_logs_says_where_to_look(
     assert (
         "RunPod shows no log of a node; log in and look: `gpuplane ssh chat-0 --" in capsys.readouterr().err
     )
+
+
+def test_a_log_that_is_quiet_has_ended() -> None:
+    more = Event()
+
+    def stream() -> Iterator[LogLine]:
+        yield line("one")
+        yield line("two")
+        more.wait()
+
+    assert [each.text for each in until_quiet(stream(), 0.05)] == ["one", "two"]
+    more.set()
+
+
+def test_a_log_that_ends_or_breaks_is_not_waited_for() -> None:
+    assert [each.text for each in until_quiet(iter([line("one")]), 3600)] == ["one"]
+
+    def broken() -> Iterator[LogLine]:
+        yield line("one")
+        raise TransientError("connection lost")
+
+    lines = until_quiet(broken(), 3600)
+    assert next(lines).text == "one"
+    with pytest.raises(TransientError, match="connection lost"):
+        next(lines)
 
 
 @pytest.mark.parametrize(
