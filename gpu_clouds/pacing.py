@@ -84,13 +84,16 @@ class SharedTimes:
         self._change(name, lambda old: max(old, until))
 
     def reserve(self, name: str, now: float, interval_s: float) -> float:
-        """Takes the next free slot of a fixed rate: when it is, in seconds since the epoch."""
+        """Takes the next free slot of a fixed rate: when it is, in seconds since the epoch.
+
+        A slot further off than `LONGEST_WAIT_S` is told and not taken: nobody would wait for it.
+        """
         slot = 0.0
 
         def change(free_at: float) -> float:
             nonlocal slot
             slot = max(now, free_at)
-            return slot + interval_s
+            return free_at if slot - now > LONGEST_WAIT_S else slot + interval_s
 
         self._change(name, change)
         return slot
@@ -146,8 +149,17 @@ class FixedRatePacer:
         """As for `Pacer`."""
         if kind is Kind.CREATE:
             self._until(self._shared.reserve("create", self._clock.time(), self._create_interval_s), cancel)
-        self._until(self._shared.reserve("any", self._clock.time(), self._interval_s), cancel)
-        self._until(self._shared.latest("blocked"), cancel)
+        while True:
+            self._until(self._shared.reserve("any", self._clock.time(), self._interval_s), cancel)
+            self._until(self._shared.latest("blocked"), cancel)
+            if kind is not Kind.CREATE:
+                return
+            # A launch that had to wait for other requests was sent later than its slot: count from then.
+            now, next_launch = self._clock.time(), self._shared.latest("launched")
+            if next_launch <= now:
+                self._shared.push("launched", now + self._create_interval_s)
+                return
+            self._until(next_launch, cancel)
 
     def observe(self, answer: Answer) -> None:
         """Learns the Retry-After of a 429."""

@@ -118,6 +118,14 @@ class LambdaCloud:
         ports = ports_of(spec.template)
         keys = [checked_public_key(key) for key in spec.template.ssh_public_keys]
         places = self._places(spec.candidate)
+        where = f" in {spec.candidate.region}" if spec.candidate.region else ""
+        refused = errors.CapacityError(
+            f"Lambda, credential set {self.credentials!r}: no {spec.candidate.gpu} "
+            f"x{spec.candidate.gpu_count} is free{where}; nothing was sent",
+            cloud=self.name,
+        )
+        if not places:
+            raise refused
         body: dict[str, object] = {
             "ssh_key_names": [self._objects.key_name(marker, spec.template)],
             "name": spec.name,
@@ -129,7 +137,6 @@ class LambdaCloud:
             body["user_data"] = data
         if image := spec.template.template_id:
             body["image"] = {"id": image} if _IMAGE_ID.fullmatch(image) else {"family": image}
-        refused: errors.CapacityError | None = None
         for item, region in places:
             ruleset = self._objects.ruleset_id(marker, region, (port for port, _ in ports))
             place: dict[str, object] = {
@@ -148,12 +155,7 @@ class LambdaCloud:
                 raise
             else:
                 return self._remember(made, item, region, body)
-        where = f" in {spec.candidate.region}" if spec.candidate.region else ""
-        raise refused or errors.CapacityError(
-            f"Lambda, credential set {self.credentials!r}: no {spec.candidate.gpu} "
-            f"x{spec.candidate.gpu_count} is free{where}; nothing was sent",
-            cloud=self.name,
-        )
+        raise refused
 
     def get(self, instance_id: str) -> Instance:
         """The instance as it is now; GONE where Lambda knows no such id, unless it was launched just now."""

@@ -134,6 +134,32 @@ def test_one_request_a_second_and_one_launch_in_twelve(tmp_path: Path) -> None:
     assert times == [100.0, 101.0, 112.0, 124.0]
 
 
+def test_launches_keep_their_distance_when_one_of_them_had_to_wait_for_other_requests(tmp_path: Path) -> None:
+    clock = FakeClock(start=100.0)
+    shared = SharedTimes(tmp_path / "l.json")
+    subject = FixedRatePacer("Lambda", clock, shared, interval_s=1.0, create_interval_s=12.0)
+    for _ in range(5):
+        shared.reserve("any", clock.time(), 1.0)
+    times = []
+    for _ in range(3):
+        subject.wait(Kind.CREATE, None)
+        times.append(clock.time())
+    assert times == [105.0, 117.0, 129.0]
+
+
+def test_a_slot_that_nobody_waits_for_is_not_taken(tmp_path: Path) -> None:
+    clock = FakeClock(start=100.0)
+    shared = SharedTimes(tmp_path / "l.json")
+    subject = FixedRatePacer("Lambda", clock, shared, interval_s=1.0, create_interval_s=12.0)
+    slots = [shared.reserve("create", clock.time(), 12.0) for _ in range(40)]
+    assert max(slots) - 100.0 == 312.0
+    with pytest.raises(RateLimitedError):
+        subject.wait(Kind.CREATE, None)
+    clock.sleep(12)
+    subject.wait(Kind.CREATE, None)
+    assert clock.time() == 412.0
+
+
 def test_processes_take_different_slots(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from gpu_clouds.pacing import SharedTimes\n"
