@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,10 @@ def command(
     ] = "",
     cloud: Annotated[
         list[str] | None, typer.Option("--cloud", help="Only of this cloud; may be given several times.")
+    ] = None,
+    capacity: Annotated[
+        Literal["on_demand", "spot"] | None,
+        typer.Option("--capacity", help="How the node is rented; on_demand if left out."),
     ] = None,
     max_usd: Annotated[
         float | None,
@@ -49,7 +53,7 @@ def command(
     from cli.stacks import open_stack
 
     session = open_session(open_stack(stack))
-    filters = Filters(tuple(gpu or ()), count, region, tuple(cloud or ()), max_usd, available)
+    filters = Filters(tuple(gpu or ()), count, region, tuple(cloud or ()), capacity, max_usd, available)
     candidates = candidates_of(session.config, filters, cluster)
     offers, problems = find_offers(session, candidates)
     kept = shown(offers, filters)

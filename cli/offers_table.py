@@ -31,6 +31,7 @@ class Filters:
         count: GPUs in the node; None for 1, or for what a cluster's candidates say.
         region: A region group or a cloud's own id; empty for any.
         clouds: Names of clouds; empty for all.
+        capacity: `on_demand` or `spot`; None for the first, or for what a cluster's candidates say.
         max_usd: Highest price of the node, USD per hour.
         available: Leave out what is sold out.
     """
@@ -39,6 +40,7 @@ class Filters:
     count: int | None = None
     region: str = ""
     clouds: tuple[str, ...] = ()
+    capacity: str | None = None
     max_usd: float | None = None
     available: bool = False
 
@@ -67,10 +69,13 @@ def candidates_of(config: StackConfig, filters: Filters, cluster: str = "") -> l
         if (not wanted or candidate.gpu in wanted)
         and (not filters.clouds or candidate.cloud in filters.clouds)
         and (filters.count is None or candidate.gpu_count == filters.count)
+        and (filters.capacity is None or candidate.capacity == filters.capacity)
         and (not cluster or _is_in(candidate, filters.region))
     ]
     if not kept:
-        raise CliError("nothing to ask for: no candidate fits --gpu, --count, --cloud and --region together")
+        raise CliError(
+            "nothing to ask for: no candidate fits --gpu, --count, --capacity, --cloud and --region together"
+        )
     return kept
 
 
@@ -215,7 +220,8 @@ def _of_clouds(config: StackConfig, filters: Filters) -> Iterator[Candidate]:
             reasons.append(error)
             continue
         for gpu in catalog.native_gpus(cloud):
-            yield Candidate(cloud, name, filters.region, gpu, filters.count or 1)
+            capacity = CapacityType(filters.capacity or CapacityType.ON_DEMAND)
+            yield Candidate(cloud, name, filters.region, gpu, filters.count or 1, capacity)
     if reasons and len(reasons) == len(asked):
         raise reasons[0]
 

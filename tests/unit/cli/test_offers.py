@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from cli.main import run
 from cli.offers_table import Filters, as_table, shown
+from gpu_clouds.catalog import list_price
 from gpu_clouds.errors import AuthError
 from gpu_clouds.models import Availability, Candidate, Offer
-from tests.unit.cli.clouded import Clouded, clouded
+from tests.unit.cli.clouded import Cloud, Clouded, clouded
 from tests.unit.cli.conftest import Project
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -128,6 +131,37 @@ def test_one_account_that_fails_is_named_and_all_that_fail_are_a_failure(
     stack.clouds["main"].errors["offers"] = AuthError("the key is bad")
     assert run(["offers", "--stack", "prod"]) == 1
     assert "no cloud could be asked" in capsys.readouterr().err
+
+
+def test_a_cloud_without_prices_before_a_create_shows_list_prices(
+    stack: Clouded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent(Cloud):
+        def offers(self, candidates: Sequence[Candidate]) -> list[Offer]:
+            return [
+                Offer(c, None, Availability.LOW, "machine types", AT) for c in candidates if c.gpu != "L4"
+            ]
+
+    known = Silent("main")
+    known.capabilities = replace(known.capabilities, price_before_create=False)
+    stack.clouds["main"] = known
+    stack.clouds["other"].prices = {}
+    assert run(["offers", "--stack", "prod", "--json", "--gpu", "L4", "--gpu", "H100-SXM"]) == 0
+    offers = {o["gpu"]: o for o in json.loads(capsys.readouterr().out)["offers"]}
+    assert offers["H100-SXM"]["source"] == "runpod list price"
+    assert offers["H100-SXM"]["availability"] == "low"
+    listed = list_price(Candidate("runpod", "main", "", "H100-SXM"))
+    assert listed is not None
+    assert offers["H100-SXM"]["hourlyUsd"] == listed.hourly_usd
+    if "L4" in offers:
+        assert offers["L4"]["availability"] == "unknown"
+
+
+def test_spot_is_asked_for_by_name(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["offers", "--stack", "prod", "--json", "--capacity", "spot", "--gpu", "L4"]) == 0
+    assert {o["capacity"] for o in json.loads(capsys.readouterr().out)["offers"]} == {"spot"}
+    assert run(["offers", "--stack", "prod", "--cluster", "chat", "--capacity", "spot"]) == 1
+    assert "nothing to ask for" in capsys.readouterr().err
 
 
 def test_a_stack_without_accounts_says_so(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:
