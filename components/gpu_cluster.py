@@ -10,9 +10,9 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.cost_table import NodeCost, node_cost
-from components.node_args import node_args
+from components.node_args import node_args, weights_cache_arg
 from dynamic_providers.gpu_node import GpuNode
-from stack_config import Candidate, Cluster, node_names
+from stack_config import Candidate, Cluster, WeightsCache, node_names
 
 
 class GpuClusterArgs(BaseModel):
@@ -23,6 +23,7 @@ class GpuClusterArgs(BaseModel):
         cluster: How many nodes, of what, running what.
         candidates: What every node tries, in order.
         order: Whether they are tried as listed or cheapest first.
+        weights_cache: Node class and the disk that its nodes share in each place; None for none.
         env: Further environment variables, where outputs of other resources flow into the nodes; secret.
         api_key: Key that the nodes ask of their callers, instead of the cluster's own; secret.
     """
@@ -33,6 +34,7 @@ class GpuClusterArgs(BaseModel):
     cluster: Cluster
     candidates: tuple[Candidate, ...] = Field(min_length=1)
     order: Literal["listed", "price"] = "listed"
+    weights_cache: tuple[str, WeightsCache] | None = None
     env: dict[str, pulumi.Output[str] | str] = Field(default_factory=dict, repr=False)
     api_key: pulumi.Output[str] | str | None = Field(default=None, repr=False)
 
@@ -63,6 +65,8 @@ class GpuCluster(pulumi.ComponentResource):
         super().__init__("gpuplane:gpu:GpuCluster", name, None, opts)
         cluster = args.cluster
         common = node_args(cluster, args.candidates, args.order, env=args.env, api_key=args.api_key)
+        if args.weights_cache is not None:
+            common["weightsCache"] = weights_cache_arg(*args.weights_cache)
         nodes: dict[str, GpuNode] = {}
         before: list[pulumi.Resource] = []
         for node in node_names(name, cluster.nodes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -10,6 +10,7 @@ import pulumi
 from components.cost_table import NodeCost, cost_table
 from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.node_args import api_key_of, secret
+from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
 from stack_config import StackConfig
 
@@ -34,6 +35,7 @@ class GpuStack:
             stack_id=config.stack_id,
             credentials=list(config.credentials),
             nodes=list(config.node_names()),
+            caches={name: cache.keep for name, cache in config.weights_caches().items()},
         )
         self.clusters: Mapping[str, GpuCluster] = {
             name: GpuCluster(
@@ -43,12 +45,13 @@ class GpuStack:
                     cluster=cluster,
                     candidates=config.candidates(name),
                     order=config.order(name),
+                    weights_cache=config.weights_cache(name),
                 ),
             )
             for name, cluster in config.clusters.items()
         }
         if pulumi.runtime.is_dry_run():
-            _show_costs(self.clusters)
+            _show_costs(self.clusters, _cache_costs(config))
 
     def outputs(self) -> dict[str, Any]:
         """What the stack exports; prices are the actual ones, so they are known once the nodes exist."""
@@ -67,11 +70,24 @@ class GpuStack:
         }
 
 
-def _show_costs(clusters: Mapping[str, GpuCluster]) -> None:
+def _cache_costs(config: StackConfig) -> list[str]:
+    """A line for each weights cache."""
+    return [
+        cache_cost(
+            name,
+            cache.size_gb,
+            [group.cloud for group in config.node_classes[name].candidates if group.enabled],
+            keep=cache.keep,
+        )
+        for name, cache in config.weights_caches().items()
+    ]
+
+
+def _show_costs(clusters: Mapping[str, GpuCluster], caches: Sequence[str]) -> None:
     """One block at the end of a preview."""
 
     def show(found: list[list[NodeCost]]) -> None:
         if table := cost_table([node for nodes in found for node in nodes]):
-            pulumi.log.info(table)
+            pulumi.log.info("\n".join([table, *caches]))
 
     pulumi.Output.all(*(cluster.costs() for cluster in clusters.values())).apply(show)

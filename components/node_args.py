@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pydantic.alias_generators import to_camel
 
-from stack_config import Candidate, Cluster, readiness_port
+from stack_config import Candidate, Cluster, WeightsCache, readiness_port
 from stack_config.rules import API_KEY_VARIABLE
 
 SAME = (
@@ -103,6 +103,11 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     if candidate.bid_per_gpu_usd is not None:
         given["bidPerGpuUsd"] = candidate.bid_per_gpu_usd
     return given
+
+
+def weights_cache_arg(node_class: str, cache: WeightsCache) -> dict[str, Any]:
+    """The weights cache of a node class as its nodes take it."""
+    return {"name": node_class, "sizeGb": cache.size_gb, "path": cache.path}
 
 
 def _readiness(cluster: Cluster) -> dict[str, Any]:

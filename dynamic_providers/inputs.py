@@ -14,6 +14,7 @@ from gpu_clouds import marker
 from gpu_clouds.models import Candidate, CapacityType, InstanceTemplate
 from gpu_clouds.provisioning import NodeRequest
 from gpu_clouds.readiness import Readiness
+from gpu_clouds.weights_cache import CacheRequest, slug
 
 TEMPLATE = {
     "image": "image",
@@ -67,6 +68,18 @@ class CandidateInput(Inputs):
         )
 
 
+class WeightsCacheInput(Inputs):
+    """The disk that the nodes of a class share in each place."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,16}[a-z0-9])?$")
+    size_gb: int = Field(ge=10, le=4096)
+    path: str = Field(default="/weights", pattern=r"^/\S*$")
+
+    def request(self) -> CacheRequest:
+        """The same in the words of gpu_clouds."""
+        return CacheRequest(slug(self.name), self.size_gb, self.path)
+
+
 class ReadinessInput(Inputs):
     """When the node counts as usable."""
 
@@ -94,6 +107,7 @@ class NodeInputs(Inputs):
         disk_gb: Scratch disk, GB.
         volume_gb: Disk that outlives a stop, GB.
         volume_path: Where it is mounted.
+        weights_cache: Disk that the nodes of a class share in each place, by the class's name.
         ports: `8000/http`, `22/tcp`.
         env: Environment; secret.
         args: Arguments to the entry point.
@@ -120,6 +134,7 @@ class NodeInputs(Inputs):
     disk_gb: int = Field(default=50, ge=1)
     volume_gb: int = Field(default=0, ge=0)
     volume_path: str = "/workspace"
+    weights_cache: WeightsCacheInput | None = None
     ports: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     args: str = ""
@@ -182,6 +197,7 @@ class NodeInputs(Inputs):
             provision_deadline_s=min(deadlines, default=None),
             settle_s=run.settle_s,
             adopt_id=run.adopt_id or self.adopt_id,
+            cache=self.weights_cache.request() if self.weights_cache else None,
             expires_at=self.expires_at,
             first_listing_once=run.first_listing_once,
         )

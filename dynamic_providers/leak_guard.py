@@ -14,12 +14,17 @@ from pulumi import dynamic
 from pydantic import Field
 
 from dynamic_providers.base import Inputs, Provider, checked, inputs_in, own_props, parse
+from dynamic_providers.host import fence
 from dynamic_providers.host.call import current_call, progress
 from dynamic_providers.host.diff import compare
 from dynamic_providers.host.results import DetailedDiff, Kind, root_of
 from gpu_clouds import ending
+from gpu_clouds.caching import end_caches, list_caches
+from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.marker import DECLARED, Marker
+from gpu_clouds.weights_cache import orphans as cache_orphans
+from gpu_clouds.weights_cache import slug
 
 SHOWN_ORPHANS = 8
 
@@ -31,11 +36,17 @@ class GuardInputs(Inputs):
         stack_id: The stack's 8 characters.
         credentials: Names of the credential sets that its nodes may use.
         nodes: Names of all declared nodes.
+        caches: Node class of each declared weights cache -> whether it stays when the stack is destroyed.
     """
 
     stack_id: str
     credentials: tuple[str, ...] = ()
     nodes: tuple[str, ...] = Field(default=())
+    caches: dict[str, bool] = Field(default_factory=dict)
+
+    def kept(self) -> dict[str, bool]:
+        """The same by the part of the cache's name that stands for the class."""
+        return {slug(name): keep for name, keep in self.caches.items()}
 
 
 class LeakGuardProvider(Provider):
@@ -101,7 +112,28 @@ class LeakGuardProvider(Provider):
             }
             for orphan in found
         ]
+        orphans += self._cache_orphans(inputs, clouds)
         return dynamic.ReadResult(id, {**outs, "orphans": orphans}, inputs_in(GuardInputs, outs))
+
+    def _cache_orphans(self, inputs: GuardInputs, clouds: Mapping[str, GpuCloud]) -> list[dict[str, str]]:
+        """Weights caches that are not declared, or exist twice in one place."""
+        listed = list_caches(clouds, DECLARED, inputs.stack_id, declared=inputs.caches)
+        found = cache_orphans(listed, inputs.kept())
+        for orphan in found:
+            progress(
+                f"weights cache {orphan.volume.id} ({orphan.volume.name}) of {orphan.credentials} is "
+                f"{orphan.reason} and costs money: a destroy ends it, or end it in the cloud's console",
+                keep=True,
+            )
+        return [
+            {
+                "id": orphan.volume.id,
+                "name": orphan.volume.name,
+                "credentials": orphan.credentials,
+                "reason": orphan.reason,
+            }
+            for orphan in found
+        ]
 
     def update_preview(self, id: str, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
         """What was found stays known."""
@@ -112,11 +144,11 @@ class LeakGuardProvider(Provider):
         return dynamic.UpdateResult({**own_props(news), "orphans": olds.get("orphans", [])})
 
     def delete(self, id: str, props: dict[str, Any]) -> None:
-        """Ends every node of this stack that is still there, and waits until no other can appear.
+        """Ends every node of this stack, waits until no other can appear, then ends its weights caches.
 
         Raises:
-            GpuCloudError: A cloud can't be listed or a node can't be ended; the guard stays, for the next
-                destroy.
+            GpuCloudError: A cloud can't be listed, or a node or cache can't be ended; the guard stays, for
+                the next destroy.
         """
         inputs = GuardInputs.model_validate(inputs_in(GuardInputs, props))
         call = current_call()
@@ -129,6 +161,24 @@ class LeakGuardProvider(Provider):
         )
         for instance in ended[:SHOWN_ORPHANS]:
             progress(f"ended node {instance.id} ({instance.name}), which no state knew", keep=True)
+        # After the nodes: a disk ends once nothing mounts it, and no launch can take effect any more.
+        gone, kept = end_caches(
+            self.shared.clouds(inputs.credentials),
+            DECLARED,
+            inputs.stack_id,
+            declared=inputs.kept(),
+            clock=self.shared.clock,
+            cancel=call.cancel,
+            may_send=fence.check,
+        )
+        for volume in gone:
+            progress(f"ended weights cache {volume.id} ({volume.name}) in {volume.region}", keep=True)
+        for volume in kept:
+            progress(
+                f"weights cache {volume.id} ({volume.name}) in {volume.region} stays and costs money: "
+                "its keep is true",
+                keep=True,
+            )
 
 
 class LeakGuard(dynamic.Resource, module="gpu", name="LeakGuard"):
@@ -139,6 +189,7 @@ class LeakGuard(dynamic.Resource, module="gpu", name="LeakGuard"):
         stack_id: The stack's 8 characters, a plain string.
         credentials: Names of the credential sets.
         nodes: Names of all declared nodes.
+        caches: Node class of each weights cache -> whether it stays when the stack is destroyed.
         opts: Resource options; `delete_before_replace` is always on, so that a forced replace of the guard
             replaces its nodes too, instead of ending them under a living stack.
     """
@@ -152,9 +203,12 @@ class LeakGuard(dynamic.Resource, module="gpu", name="LeakGuard"):
         stack_id: str,
         credentials: list[str],
         nodes: list[str],
+        caches: Mapping[str, bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        props = {"stackId": stack_id, "credentials": credentials, "nodes": nodes, "orphans": None}
+        props: dict[str, Any] = {"stackId": stack_id, "credentials": credentials, "nodes": nodes}
+        props |= {"caches": dict(caches)} if caches else {}
+        props |= {"orphans": None}
         before = pulumi.ResourceOptions(delete_before_replace=True)
         super().__init__(
             LeakGuardProvider(),
@@ -174,6 +228,11 @@ def _names(inputs: GuardInputs) -> Iterator[dynamic.CheckFailure]:
         Marker(DECLARED, inputs.stack_id, "x", "00000000")
     except ValidationError as error:
         yield dynamic.CheckFailure("stackId", error.message)
+    for name in inputs.caches:
+        try:
+            Marker(DECLARED, "00000000", slug(name), "00000000")
+        except ValidationError as error:
+            yield dynamic.CheckFailure(f"caches.{name}", error.message)
     for index, node in enumerate(inputs.nodes):
         try:
             Marker(DECLARED, "00000000", node, "00000000")

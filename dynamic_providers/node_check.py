@@ -39,6 +39,8 @@ def broken_rules(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckF
             yield CheckFailure("image", "give image or templateId, not both")
         elif not inputs.image and not inputs.template_id:
             yield CheckFailure("image", "give an image, or the templateId of a template of the cloud")
+    if inputs.weights_cache is not None and inputs.volume_gb:
+        yield CheckFailure("volumeGb", "a node mounts a weightsCache or a volume of its own, not both")
     for index, port in enumerate(inputs.ports):
         found = _PORT.fullmatch(port)
         if not found or not 1 <= int(found[1]) <= 65535:
@@ -64,7 +66,8 @@ def resolve(inputs: NodeInputs, shared: Shared) -> tuple[tuple[CandidateInput, .
     failures: list[CheckFailure] = []
     for index, given in enumerate(inputs.candidates):
         try:
-            resolved += _resolve(given, shared)
+            found = _resolve(given, shared)
+            resolved += found if inputs.weights_cache is None else _places(given, found)
         except ValidationError as error:
             failures.append(CheckFailure(f"candidates[{index}]", error.message))
     return tuple(dict.fromkeys(resolved)), failures
@@ -209,6 +212,19 @@ def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
             f"{', '.join(catalog.native_gpus(given.cloud))}"
         )
     return [given.model_copy(update={"gpu": name}) for name in sold]
+
+
+def _places(given: CandidateInput, resolved: Sequence[CandidateInput]) -> list[CandidateInput]:
+    """A candidate for each place: a weights cache, and with it the node, is in one."""
+    info = cloud_info(given.cloud)
+    if not info.capabilities.weights_cache:
+        raise ValidationError(f"{info.title} has no weights cache: remove weightsCache, or this candidate")
+    places = catalog.resolve_region(given.cloud, given.region)
+    if not places:
+        raise ValidationError("a weightsCache is in one place: give this candidate a region")
+    if given.region.startswith(catalog.NATIVE):
+        return list(resolved)
+    return [each.model_copy(update={"region": place}) for each in resolved for place in places]
 
 
 def _limit(status: AccountStatus) -> str:

@@ -18,8 +18,11 @@ from gpu_clouds import catalog
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.models import Candidate, InstanceState
 
-REPLACING = frozenset({"guard", "node", "replaceTrigger"})
+REPLACING = frozenset({"guard", "node", "replaceTrigger", "weightsCache"})
 """Another value is another node, whatever its cloud can do."""
+
+GROWING = frozenset({"weightsCache.sizeGb"})
+"""They count for what is made later."""
 
 STEERING = frozenset({"budgetHourlyUsd", "clusterNodes"})
 """They say what else may be launched; a node that lives does not change with them."""
@@ -44,7 +47,8 @@ def node_diff(outs: Mapping[str, Any], news: Mapping[str, Any], updatable: froze
     for path, kind in compare(old, new).items():
         root = root_of(path)
         if root not in STEERING and root != "candidates":
-            found[path] = _replacing(kind) if _replaces(root, outs, new, updatable) else kind
+            stays = path in GROWING or not _replaces(root, outs, new, updatable)
+            found[path] = kind if stays else _replacing(kind)
     found |= _candidates(outs, old, new)
     if outs.get("state", InstanceState.READY) != InstanceState.READY:
         # A create that failed half-way, or a node that was stopped or failed since: an update makes it ready.

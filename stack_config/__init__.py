@@ -17,6 +17,7 @@ from stack_config.models import (
     Readiness,
     SecretReference,
     Settings,
+    WeightsCache,
 )
 from stack_config.resolved import Candidate, StackConfig, node_names, readiness_port
 from stack_config.stack_file import NAMESPACE, Opaque, read_stack_file, stack_file_name
@@ -36,6 +37,7 @@ __all__ = [
     "Settings",
     "StackConfig",
     "StackConfigError",
+    "WeightsCache",
     "load",
     "node_names",
     "read_stack_file",

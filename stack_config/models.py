@@ -65,8 +65,8 @@ class CredentialSource(_Model):
     )
     allowed_sources: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(),
-        description="Lambda: IPv4 networks (`203.0.113.0/24`) that may reach the ports of this stack's nodes; "
-        "none: only whom the account's own rules let in. Other clouds have no firewall to open.",
+        description="Lambda: IPv4 networks (`203.0.113.0/24`) that may reach the ports of this stack's "
+        "nodes; none: only whom the account's own rules let in. Other clouds have no firewall to open.",
     )
     features: tuple[FeatureName, ...] = Field(
         default=(),
@@ -107,12 +107,33 @@ class CandidateGroup(_Model):
     enabled: bool = Field(default=True, description="`false` leaves this group out without deleting it.")
 
 
+class WeightsCache(_Model):
+    """A disk that the nodes of a class share, one in each place that they are in; docs/weights-cache.md."""
+
+    size_gb: int = Field(
+        ge=10, le=4096, description="Size of each, GB; a larger one is for those made later."
+    )
+    path: str = Field(
+        default="/weights",
+        pattern=r"^/[^\s]*$",
+        description="Where nodes mount it; point `HF_HOME` or the like there.",
+    )
+    keep: bool = Field(
+        default=False,
+        description="`true`: a destroy leaves it, and it goes on costing; the next `up` finds it.",
+    )
+
+
 class NodeClass(_Model):
     """A named, ordered choice of machines that clusters refer to."""
 
     candidates: tuple[CandidateGroup, ...] = Field(min_length=1, description="What to try.")
     order: Order = Field(
         default="listed", description="`listed`: as written (after `priority`); `price`: cheapest first."
+    )
+    weights_cache: WeightsCache | None = Field(
+        default=None,
+        description="Disk that the nodes share in each place; every candidate then needs regions.",
     )
 
 

@@ -20,6 +20,7 @@ from stack_config.models import (
     SecretReference,
     Settings,
     StackFile,
+    WeightsCache,
 )
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -27,6 +28,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Credential set: `gpuplane:credentials.<name>`", CredentialSource),
     ("Kubernetes secret: `apiKeySecret`", SecretReference),
     ("Node class: `gpuplane:nodeClasses.<name>`", NodeClass),
+    ("Weights cache: `weightsCache`", WeightsCache),
     ("Candidate: an entry of `candidates`", CandidateGroup),
     ("Cluster: `gpuplane:clusters.<name>`", Cluster),
     ("Readiness: `readiness`", Readiness),

@@ -13,6 +13,7 @@ from stack_config.models import (
     NodeClass,
     Order,
     Settings,
+    WeightsCache,
 )
 
 
@@ -70,6 +71,16 @@ class StackConfig:
         if spec.order:
             return spec.order
         return self.node_classes[spec.node_class].order if spec.node_class else "listed"
+
+    def weights_cache(self, cluster: str) -> tuple[str, WeightsCache] | None:
+        """The weights cache of a cluster's nodes, with the name of its class; None for none."""
+        name = self.clusters[cluster].node_class
+        cache = self.node_classes[name].weights_cache if name else None
+        return (name, cache) if name and cache else None
+
+    def weights_caches(self) -> dict[str, WeightsCache]:
+        """Every declared weights cache, by its node class."""
+        return {name: c.weights_cache for name, c in self.node_classes.items() if c.weights_cache}
 
     def node_names(self) -> tuple[str, ...]:
         """Names of all declared nodes."""

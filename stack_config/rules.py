@@ -13,6 +13,7 @@ from stack_config.models import (
     CandidateGroup,
     Cluster,
     CredentialSource,
+    NodeClass,
     Readiness,
     StackFile,
 )
@@ -20,6 +21,9 @@ from stack_config.resolved import groups_of, node_names
 
 LONGEST_NODE_NAME = 24
 """Characters of a node's name; it is part of the marker, and clouds limit the length of names."""
+
+LONGEST_CACHED_CLASS = LONGEST_NODE_NAME - len("cache-")
+"""The same for a node class with a weights cache, whose name has `cache-` before it."""
 
 API_KEY_VARIABLE = "VLLM_API_KEY"
 """Environment variable that a cluster's `apiKey` becomes."""
@@ -36,6 +40,7 @@ def broken_rules(file: StackFile) -> list[Problem]:
         *_stack_id(file.stack_id),
         *(p for name, source in file.credentials.items() for p in _credentials(name, source)),
         *(p for name in file.node_classes for p in _name(f"gpuplane:nodeClasses.{name}", name)),
+        *(p for name, node_class in file.node_classes.items() for p in _cache(name, node_class)),
         *(
             problem
             for name, node_class in file.node_classes.items()
@@ -182,6 +187,25 @@ def _groups(path: str, groups: Collection[CandidateGroup], file: StackFile) -> I
                 f'"{group.credentials}" is an account of {source.cloud}, the candidate is of {group.cloud}',
                 nearest(group.credentials, fitting),
                 f"use {listing(fitting)}",
+            )
+
+
+def _cache(name: str, node_class: NodeClass) -> Iterator[Problem]:
+    path = f"gpuplane:nodeClasses.{name}"
+    if node_class.weights_cache is None:
+        return
+    if len(name) > LONGEST_CACHED_CLASS:
+        yield Problem(
+            path,
+            f"with a weightsCache its name has at most {LONGEST_CACHED_CLASS} characters, not {len(name)}",
+            next_step="shorten it: it is part of the cache's name in the cloud",
+        )
+    for index, group in enumerate(node_class.candidates):
+        if group.enabled and not group.regions:
+            yield Problem(
+                f"{path}.candidates[{index}].regions",
+                "is empty, but a weightsCache is in one place, and nodes go only where it may be",
+                next_step="name regions or groups like eu-central",
             )
 
 

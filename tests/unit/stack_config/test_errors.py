@@ -61,6 +61,15 @@ CASES: dict[str, tuple[Change, str]] = {
         account(features=["graphq"]),
         'credentials.main.features[0]: is not a valid value; did you mean "graphql"? use one of graphql',
     ),
+    "cache without regions": (
+        lambda values: values["nodeClasses"]["small"].update(weightsCache={"sizeGb": 100}),
+        "nodeClasses.small.candidates[0].regions: is empty, but a weightsCache is in one place, and nodes go "
+        "only where it may be; name regions or groups like eu-central",
+    ),
+    "cache too small": (
+        lambda values: values["nodeClasses"]["small"].update(weightsCache={"sizeGb": 9}),
+        "nodeClasses.small.weightsCache.sizeGb: must be at least 10",
+    ),
     "bid of nothing": (
         group(bidPerGpuUsd=0),
         "nodeClasses.small.candidates[0].bidPerGpuUsd: must be above 0",

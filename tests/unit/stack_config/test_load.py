@@ -158,6 +158,26 @@ def test_a_bid_goes_with_its_group() -> None:
     assert 0.25 in bids
 
 
+def test_a_weights_cache_belongs_to_its_class() -> None:
+    values = example()
+    values["nodeClasses"]["small"]["weightsCache"] = {"sizeGb": 100, "keep": True}
+    values["nodeClasses"]["small"]["candidates"][0]["regions"] = ["eu-central"]
+    config = load(values, "dev")
+    found = config.weights_cache("chat")
+    assert found is not None
+    assert (found[0], found[1].size_gb, found[1].path, found[1].keep) == ("small", 100, "/weights", True)
+    assert config.weights_cache("embed") is None
+    assert list(config.weights_caches()) == ["small"]
+
+
+def test_a_class_with_a_cache_has_a_short_name() -> None:
+    values = example()
+    values["nodeClasses"]["x" * 19] = values["nodeClasses"]["small"] | {"weightsCache": {"sizeGb": 100}}
+    values["nodeClasses"]["x" * 19]["candidates"][0]["regions"] = ["eu-central"]
+    with pytest.raises(StackConfigError, match="its name has at most 18 characters, not 19"):
+        load(values, "dev")
+
+
 def test_the_cluster_fills_in_what_a_candidate_leaves_out() -> None:
     values = example()
     values["clusters"]["chat"].update(gpuCount=4, capacity="spot")
