@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,28 +28,22 @@ def refuse_moved_prices(pulumi: Pulumi, plan: Path) -> list[str]:
         CliError: The plan is none, or a node has become dearer by more than the tolerance.
         StackConfigError: The configuration breaks a rule.
     """
-    from stack_config import load
+    from cli.session import open_session
 
     planned = read_plan(plan)
     if not planned:
         return ["plan: rents no node, so no price was compared"]
-    config = load(pulumi.config(), pulumi.stack)
-    # Where this stack's emulators are and how fast their time runs; the clients look there.
-    os.environ.update({key: text for key, text in pulumi.environment.items() if key.startswith("GPUPLANE_")})
-
-    from dynamic_providers.clouds import Shared
-
-    today = todays(planned, Shared(config.credentials, config.settings))
-    moved = price_moves(planned, today, config.settings.price_tolerance_pct)
+    session = open_session(pulumi)
+    settings = session.config.settings
+    today = todays(planned, session.shared)
+    moved = price_moves(planned, today, settings.price_tolerance_pct)
     if moved:
-        head = f"plan {plan.name} is refused: dearer by more than {config.settings.price_tolerance_pct:g} %"
+        head = f"plan {plan.name} is refused: dearer by more than {settings.price_tolerance_pct:g} %"
         lines = "\n".join(f"  {line}" for line in moved)
         raise CliError(f"{head}; make a new plan if the price is accepted\n{lines}", REFUSED)
     unknown = not_compared(planned, today)
     compared = len(planned) - len(unknown)
-    lines_out = [
-        f"plan: the prices of {compared} node(s) hold within {config.settings.price_tolerance_pct:g} %"
-    ]
+    lines_out = [f"plan: the prices of {compared} node(s) hold within {settings.price_tolerance_pct:g} %"]
     if unknown:
         lines_out.append(f"plan: no price to compare for {', '.join(unknown)}; maxHourlyUsd still holds")
     return lines_out
