@@ -54,20 +54,19 @@ class Guest:
 
 
 def guest_of(user_data: str) -> Guest:
-    """The container that user data would start; an empty guest where none is found or nothing can be read."""
+    """The container that user data would start, the last of several; an empty guest where there is none."""
     files, texts = _parts(user_data)
+    guest = Guest()
     for text in [*files.values(), *texts]:
         match = _RUN.search(text)
         if match is None:
             continue
-        end = _command_end(text, match.end())
         try:
-            words = shlex.split(text[match.end() : end].replace("\\\n", " "))
+            words = shlex.split(_rest_of_command(text, match.end()))
         except ValueError:
             continue
-        if (found := _guest(words, files)) is not None:
-            return found
-    return Guest()
+        guest = _guest(words, files) or guest
+    return guest
 
 
 def _parts(user_data: str) -> tuple[dict[str, str], list[str]]:
@@ -105,22 +104,25 @@ def _command(command: object) -> str:
     return words[2] if len(words) == 3 and words[1] in ("-c", "-lc") else shlex.join(words)
 
 
-def _command_end(text: str, start: int) -> int:
-    """Where the command ends that begins at `start`: at a line end, `)`, `;`, `|` or `&` not quoted."""
-    quote = ""
-    index = start
+def _rest_of_command(text: str, start: int) -> str:
+    """The command from `start` to its end of line, `)`, `;`, `|` or `&` outside of quotes, in one line."""
+    quote, found, index = "", "", start
     while index < len(text):
         letter = text[index]
-        if letter == "\\" and quote != "'":
+        if letter == "\\" and quote != "'" and index + 1 < len(text):
             index += 1
-        elif quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "\n);|&":
-            return index
+            pair = letter + text[index]
+            found += " " if pair == "\\\n" and not quote else pair
+        elif not quote and letter in "\n);|&":
+            break
+        else:
+            if quote:
+                quote = "" if letter == quote else quote
+            elif letter in "'\"":
+                quote = letter
+            found += letter
         index += 1
-    return len(text)
+    return found
 
 
 def _guest(words: list[str], files: dict[str, str]) -> Guest | None:

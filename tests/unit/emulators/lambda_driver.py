@@ -33,6 +33,9 @@ class LambdaDriver(Driver):
         if not self.ok("GET", "/ssh-keys"):
             self.ok("POST", "/ssh-keys", {"name": "mine", "public_key": "ssh-ed25519 AAAA me"})
 
+    def __enter__(self) -> LambdaDriver:
+        return self
+
     def api(self, method: str, path: str, body: Any = None, **more: Any) -> Reply:
         return self.call(method, f"{API}{path}", body, **{"key": DEFAULT_KEY, **more})
 
@@ -46,7 +49,9 @@ class LambdaDriver(Driver):
         return reply.status, reply.json()["error"]["code"]
 
     def launch(self, name: str = "node", **more: Any) -> str:
-        found: str = self.ok("POST", "/instance-operations/launch", launch_body(name, **more))["instance_ids"][0]
+        found: str = self.ok("POST", "/instance-operations/launch", launch_body(name, **more))[
+            "instance_ids"
+        ][0]
         return found
 
     def end(self, instance_id: str) -> Any:
