@@ -9,6 +9,8 @@ from gpu_clouds.errors import CapacityError, GpuCloudError, PriceCapExceededErro
 from gpu_clouds.models import Candidate, Instance
 
 SHOWN_ATTEMPTS = 8
+SHOWN_IN_A_DROUGHT = 40
+"""Where nothing is free anywhere, each attempt is worth a line: it says what else could be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +22,32 @@ class Attempt:
         error: Why it failed.
         instance_id: Id of the node that was made in this attempt, if one is known.
         fate: What became of that node: `deleted`, `kept`, `deletion not confirmed`, …
+        price: What it would have cost, in words.
+        remark: Why it was tried out of its turn.
     """
 
     candidate: Candidate
     error: GpuCloudError
     instance_id: str = ""
     fate: str = ""
+    price: str = ""
+    remark: str = ""
 
     def __str__(self) -> str:
+        return self.line(with_credentials=False)
+
+    def line(self, *, with_credentials: bool) -> str:
+        """The attempt in one line.
+
+        Args:
+            with_credentials: Name the credential set, where one cloud has several.
+        """
+        account = f" ({self.candidate.credentials})" if with_credentials else ""
+        price = f" {self.price}" if self.price else ""
+        remark = f" (tried last: {self.remark})" if self.remark else ""
         made = f"; node {self.instance_id}: {self.fate}" if self.instance_id else ""
-        return f"{self.candidate}: {self.error.kind}: {one_line(self.error.message)}{made}"
+        why = f"{self.error.kind}: {one_line(self.error.message)}"
+        return f"{self.candidate}{account}{price}{remark}: {why}{made}"
 
 
 class ProvisioningError(GpuCloudError):
@@ -68,17 +86,21 @@ class ProvisioningError(GpuCloudError):
 
 
 def report(head: str, attempts: Sequence[Attempt]) -> str:
-    """The head line and one line for each attempt; at most 8, then how many more.
+    """The head line and one line for each attempt; at most 8 (40 in a drought), then how many more.
 
     Attempts that left a node behind come first among those shown: their ids must not be lost in "more".
     """
-    if len(attempts) <= SHOWN_ATTEMPTS:
+    drought = bool(attempts) and all(isinstance(a.error, CapacityError) for a in attempts)
+    most = SHOWN_IN_A_DROUGHT if drought else SHOWN_ATTEMPTS
+    if len(attempts) <= most:
         shown = list(attempts)
     else:
         with_node = [a for a in attempts if a.instance_id and a.fate != "deleted"]
         rest = [a for a in attempts if not (a.instance_id and a.fate != "deleted")]
-        shown = (with_node + rest)[:SHOWN_ATTEMPTS]
-    lines = [head, *(f"  {attempt}" for attempt in shown)]
+        shown = (with_node + rest)[:most]
+    accounts = {(a.candidate.cloud, a.candidate.credentials) for a in attempts}
+    several = len(accounts) > len({cloud for cloud, _ in accounts})
+    lines = [head, *(f"  {attempt.line(with_credentials=several)}" for attempt in shown)]
     if len(attempts) > len(shown):
         lines.append(f"  … {len(attempts) - len(shown)} more")
     return "\n".join(lines)

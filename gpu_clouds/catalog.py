@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -125,6 +125,27 @@ def resolve_region(cloud: str, region: str) -> tuple[str, ...]:
         f"if {cloud} has it by that very id, write {NATIVE}{region}",
         cloud=cloud,
     )
+
+
+def places(cloud: str, region: str, avoid: Collection[str]) -> tuple[str, ...]:
+    """The cloud's own ids of a region, without those to avoid.
+
+    Args:
+        cloud: Name of the cloud.
+        region: As for `resolve_region`.
+        avoid: Own ids where nothing is to be launched, if anything else will do.
+
+    Returns:
+        Own ids; empty where any will do. All of the region where none would be left.
+
+    Raises:
+        ValidationError: As `resolve_region`.
+    """
+    wanted = resolve_region(cloud, region)
+    if not any(own in avoid for own in wanted or avoid):
+        return wanted
+    known = wanted or tuple(own for clouds in _catalog().regions.values() for own in clouds.get(cloud, ()))
+    return tuple(own for own in known if own not in avoid) or wanted
 
 
 def region_group(cloud: str, native: str) -> str | None:

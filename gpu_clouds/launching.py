@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_clouds import catalog
 from gpu_clouds.caching import mounted
@@ -44,10 +44,27 @@ class LookUpFailedError(GpuCloudError):
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A candidate with what its cloud asks for it now; None where that is not told beforehand."""
+    """A candidate with its price.
+
+    Attributes:
+        candidate: The candidate.
+        hourly_usd: USD per hour for the node; None where nobody tells it beforehand.
+        live: Its cloud asks that now; otherwise it is the list price.
+        binding: The cap holds against it. Not so for the list price of a cloud that tells its own ones: the
+            real price is looked at as soon as there is one.
+    """
 
     candidate: Candidate
     hourly_usd: float | None
+    live: bool
+    binding: bool
+
+    @property
+    def price(self) -> str:
+        """The price in words."""
+        if self.hourly_usd is None:
+            return "at an unknown price"
+        return f"at {self.hourly_usd:.2f} USD/h{'' if self.live else ' (list price)'}"
 
 
 def tries_next(error: GpuCloudError) -> bool:
@@ -71,28 +88,45 @@ def tries_next(error: GpuCloudError) -> bool:
 
 
 def in_order(op: Operation) -> list[Priced]:
-    """The candidates in the order in which they are tried, with live prices where the request needs them."""
+    """The candidates in the order in which they are tried.
+
+    Prices are those of this minute where the request needs them and the cloud tells them, else list prices;
+    by price, what has none comes last.
+    """
     request = op.request
-    if request.order == "listed" and request.max_hourly_usd is None:
-        return [Priced(c, None) for c in request.candidates]
-    prices: dict[Candidate, float | None] = {}
-    for cloud in op.accounts():
-        wanted = [c for c in request.candidates if c.credentials == cloud.credentials]
-        if not cloud.capabilities.price_before_create:
-            # Better an old price than a machine that is made to learn its price.
-            prices.update({c: o.hourly_usd for c in wanted if (o := catalog.list_price(c)) is not None})
-        else:
-            try:
-                prices.update({o.candidate: o.hourly_usd for o in op.run.offers(cloud, wanted)})
-            except CancelledError:
-                raise
-            except GpuCloudError as error:
-                # The cap is checked against the real price too, and an order is only a wish.
-                op.note(f"{cloud.name} tells no prices now ({error.kind}): its candidates come last")
-    priced = [Priced(c, prices.get(c)) for c in request.candidates]
+    live: dict[Candidate, float] = {}
+    if request.order == "price" or request.max_hourly_usd is not None:
+        for cloud in op.accounts():
+            if cloud.capabilities.price_before_create:
+                live |= _live_prices(op, cloud)
+    priced = [
+        Priced(c, live[c], True, True)
+        if c in live
+        else Priced(c, _list_price(c), False, not op.cloud_of(c).capabilities.price_before_create)
+        for c in request.candidates
+    ]
     if request.order == "price":
         priced.sort(key=lambda p: float("inf") if p.hourly_usd is None else p.hourly_usd)
     return priced
+
+
+def _live_prices(op: Operation, cloud: GpuCloud) -> dict[Candidate, float]:
+    wanted = [c for c in op.request.candidates if c.credentials == cloud.credentials]
+    try:
+        offers = op.run.offers(cloud, wanted)
+    except CancelledError:
+        raise
+    except GpuCloudError as error:
+        # The cap is checked against the real price too, and an order is only a wish.
+        what = f"{cloud.name} ({cloud.credentials}) tells no prices now ({error.kind})"
+        op.note(f"{what}: its list prices are used")
+        return {}
+    return {offer.candidate: offer.hourly_usd for offer in offers if offer.hourly_usd is not None}
+
+
+def _list_price(candidate: Candidate) -> float | None:
+    offer = catalog.list_price(candidate)
+    return None if offer is None else offer.hourly_usd
 
 
 def check_cap(op: Operation, candidate: Candidate, hourly_usd: float | None) -> None:
@@ -177,7 +211,8 @@ def settle(op: Operation, keep: Match | None) -> tuple[Match | None, tuple[Match
 def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
     """One launch, with the weights cache that it mounts."""
     with mounted(op, cloud, candidate) as cache:
-        return _send_spec(op, cloud, op.request.spec(candidate, cloud.capabilities.updatable, cache))
+        spec = op.request.spec(candidate, cloud.capabilities.updatable, cache)
+        return _send_spec(op, cloud, replace(spec, avoid_regions=frozenset(op.run.avoided(cloud.name))))
 
 
 def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:

@@ -58,6 +58,8 @@ class Candidate:
         capacity: On demand, spot, …
         bid_per_gpu_usd: Spot only: what is offered for one GPU, USD per hour; None for the least that the
             cloud takes. No part of what the node is: another bid never replaces it.
+        provision_deadline_s: How long a launch of this candidate may take until ready, seconds; None for what
+            holds for all. No part of what the node is either.
     """
 
     cloud: str
@@ -67,6 +69,7 @@ class Candidate:
     gpu_count: int = 1
     capacity: CapacityType = CapacityType.ON_DEMAND
     bid_per_gpu_usd: float | None = None
+    provision_deadline_s: float | None = None
 
     def __str__(self) -> str:
         where = f"{self.cloud} {self.region}" if self.region else self.cloud
@@ -161,6 +164,7 @@ class InstanceSpec:
         expires_at: When it is no longer wanted; for clouds that can end a node by themselves.
         max_hourly_usd: No bid goes above this, USD per hour for the whole node; None for no cap.
         cache: The weights cache that it mounts, in the place of the candidate; None for none.
+        avoid_regions: The cloud's own ids of places where this run has found bad machines.
     """
 
     name: str
@@ -169,6 +173,7 @@ class InstanceSpec:
     expires_at: datetime | None = None
     max_hourly_usd: float | None = None
     cache: CacheMount | None = None
+    avoid_regions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

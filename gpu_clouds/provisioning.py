@@ -11,10 +11,12 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gpu_clouds.attempts import Attempt, ProvisioningError, is_request_fault, verdict
+from gpu_clouds.avoiding import LAUNCHES_OF_ONE, avoid_place_of, has_other_place, take_next, why_last
 from gpu_clouds.clock import Clock
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.ending import DELETE_DEADLINE_S
@@ -32,10 +34,11 @@ from gpu_clouds.launching import check_cap, in_order, launch, settle, tries_next
 from gpu_clouds.marker import Marker
 from gpu_clouds.models import Candidate, Instance, InstanceState
 from gpu_clouds.operation import Match, Operation, Phase
-from gpu_clouds.readiness import Probe, ProbeResult, Readiness, probe
+from gpu_clouds.probing import NodeProbe
+from gpu_clouds.readiness import Probe, ProbeResult, Readiness
 from gpu_clouds.request import NodeRequest, Provisioned
 from gpu_clouds.run import Run
-from gpu_clouds.waiting import wait_until_ready
+from gpu_clouds.waiting import UnusableError, wait_until_ready
 
 __all__ = [
     "Attempt",
@@ -68,7 +71,7 @@ class Provisioner:
         may_send: Called before every call that changes a cloud; raises when the engine has ended. Whatever it
             raises goes through as it is, and nothing is cleaned up: the next run adopts.
         run: What all operations of one engine run in this process share; None for an operation on its own.
-        ask: Asks a node whether it is usable.
+        ask: Asks a node whether it is usable; None for the real probes.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Provisioner:
         may_send: Callable[[], None],
         *,
         run: Run | None = None,
-        ask: Probe = probe,
+        ask: Probe | None = None,
     ) -> None:
         self._clouds = clouds
         self._intents = intents
@@ -90,7 +93,8 @@ class Provisioner:
         self._progress = progress
         self._may_send = may_send
         self._run = run or Run(clock)
-        self._ask = ask
+        self._probe = NodeProbe(intents.folder / "ssh", cancel)
+        self._ask: Probe = ask or self._probe
 
     def find_or_launch(self, request: NodeRequest) -> Provisioned:
         """Gives the node of this request: the one that exists, or a new one.
@@ -98,7 +102,7 @@ class Provisioner:
         Raises:
             ProvisioningError: It did not work; `.kept` is a node that the caller has to hold.
             CancelledError: Cancelled, and no node is left whose id is known.
-            ValidationError: The request contradicts itself.
+            ValidationError: The request contradicts itself, or this machine can't probe what it asks for.
         """
         return self._bring_up(request, "")
 
@@ -115,6 +119,7 @@ class Provisioner:
         Raises:
             ProvisioningError, CancelledError, ValidationError: As `find_or_launch`.
         """
+        self._probe.forget(instance_id)  # it may have been started anew
         return self._bring_up(request, instance_id)
 
     def _bring_up(self, request: NodeRequest, preferred_id: str) -> Provisioned:
@@ -131,6 +136,7 @@ class Provisioner:
         )
         if not request.candidates:
             raise ValidationError(f"[{request.node}] no candidate: name at least one cloud and GPU")
+        self._probe.check(request.readiness)
         with self._run.claim(op.node_prefix):
             op.say(Phase.QUEUED)
             try:
@@ -168,17 +174,21 @@ def _find_or_launch(op: Operation, preferred_id: str) -> Provisioned:
 
 def _one_round(op: Operation) -> Provisioned | None:
     """Tries every candidate once; None if none worked but none forbids to go on."""
-    for priced in in_order(op):
+    waiting = in_order(op)
+    launched: Counter[Candidate] = Counter()
+    while waiting:
+        priced = take_next(op.run, waiting)
         candidate = priced.candidate
+        launched[candidate] += 1
         try:
-            check_cap(op, candidate, priced.hourly_usd)
-            price = "" if priced.hourly_usd is None else f" at {priced.hourly_usd:.2f} USD/h"
-            op.say(Phase.PROVISIONING, f"launching {candidate}{price}")
+            check_cap(op, candidate, priced.hourly_usd if priced.binding else None)
+            op.say(Phase.PROVISIONING, f"launching {candidate} {priced.price}")
             match = launch(op, candidate)
         except CancelledError as error:
             raise _after_cancel(op, error) from error
         except GpuCloudError as error:
-            op.attempts.append(Attempt(candidate, error))
+            remark = why_last(op.run, candidate)
+            op.attempts.append(Attempt(candidate, error, price=priced.price, remark=remark))
             op.progress(f"[{op.request.node}] {candidate}: {error.kind}")
             if tries_next(error):
                 continue
@@ -188,9 +198,12 @@ def _one_round(op: Operation) -> Provisioned | None:
             raise ProvisioningError(
                 f"[{op.request.node}] {candidate}: {error.message}", cause=error, attempts=op.attempts
             ) from error
-        done = _finish(op, match, adopted=False)
+        done = _finish(op, match, adopted=False, price=priced.price)
         if done is not None:
             return done
+        again = isinstance(op.attempts[-1].error, UnusableError) and has_other_place(op.run, candidate)
+        if again and launched[candidate] < LAUNCHES_OF_ONE:
+            waiting.insert(0, priced)
     return _late_arrival(op)
 
 
@@ -225,31 +238,33 @@ def _settled(op: Operation, keep: Match | None) -> tuple[Match | None, tuple[Mat
         ) from error
 
 
-def _finish(op: Operation, match: Match, *, adopted: bool) -> Provisioned | None:
+def _finish(op: Operation, match: Match, *, adopted: bool, price: str = "") -> Provisioned | None:
     """Waits until the node is ready; None where it failed, is ended, and the next candidate may be tried."""
-    price: float | None = match.instance.hourly_usd
+    hourly_usd: float | None = match.instance.hourly_usd
     try:
-        check_cap(op, match.candidate, price)
+        check_cap(op, match.candidate, hourly_usd)
         ready = wait_until_ready(op, match)
-        price = price if ready.hourly_usd is None else ready.hourly_usd
-        check_cap(op, match.candidate, price)
+        hourly_usd = hourly_usd if ready.hourly_usd is None else ready.hourly_usd
+        check_cap(op, match.candidate, hourly_usd)
     except CancelledError as error:
         if adopted:
             # It may be somebody's running service whose state was lost: the caller holds it from here.
             raise _kept(op, match, error, "cancelled; the node that was found is kept") from error
         raise _after_cancel(op, error, match) from error
     except GpuCloudError as error:
-        _clean_up(op, match, error)
+        if isinstance(error, UnusableError):
+            avoid_place_of(op, match, error)
+        _clean_up(op, match, error, price)
         return None
     _, surplus = _settled(op, match)
     for other in surplus:
         op.note(f"{other.cloud.name} node {other.instance.id} appeared late: ending it")
         end_surplus(op, other, match)
-    refused = tuple(str(a) for a in op.attempts)
-    return Provisioned(ready, match.candidate, adopted, price, match.instance.name, (*op.notes, *refused))
+    notes = (*op.notes, *(str(a) for a in op.attempts))
+    return Provisioned(ready, match.candidate, adopted, hourly_usd, match.instance.name, notes)
 
 
-def _clean_up(op: Operation, match: Match, error: GpuCloudError) -> None:
+def _clean_up(op: Operation, match: Match, error: GpuCloudError, price: str) -> None:
     """Ends a node that did not get ready.
 
     Raises:
@@ -264,7 +279,8 @@ def _clean_up(op: Operation, match: Match, error: GpuCloudError) -> None:
         op.ender().end(match.cloud, node_id, deadline_s=DELETE_DEADLINE_S)
     except GpuCloudError as failure:
         raise _kept(op, match, error, f"its deletion is not confirmed: {failure.message}") from failure
-    op.attempts.append(Attempt(match.candidate, error, node_id, "deleted"))
+    remark = "" if isinstance(error, UnusableError) else why_last(op.run, match.candidate)
+    op.attempts.append(Attempt(match.candidate, error, node_id, "deleted", price, remark))
 
 
 def _after_cancel(op: Operation, error: CancelledError, match: Match | None = None) -> GpuCloudError:

@@ -1,4 +1,8 @@
-"""When a node that its cloud calls reachable is usable: nothing more, an HTTP answer, or an open TCP port."""
+"""When a node that its cloud calls reachable is usable.
+
+Nothing more, an HTTP answer, an open TCP port, or a command on the node; besides, its GPUs may be tried. This
+file has what is asked and the probes from outside; those that log in are in probing.py.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,10 @@ from gpu_clouds.connection import is_loopback
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.models import Instance
 
-ReadinessKind = Literal["none", "http", "tcp"]
+ReadinessKind = Literal["none", "http", "tcp", "command"]
+_KINDS = ("none", "http", "tcp", "command")
+_FROM_OUTSIDE_S = 5.0
+_LOGGED_IN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +33,61 @@ class Readiness:
 
     Attributes:
         kind: `none`: the cloud's word is enough; `http`: any 2xx answer; `tcp`: the port accepts a
-            connection.
-        port: Port inside the node; its way in is looked up in the node's endpoints.
+            connection; `command`: a command on the node ends with status 0.
+        port: Port inside the node, for `http` and `tcp`; its way in is looked up in the node's endpoints.
         path: Path of the HTTP request.
         headers: Headers of the HTTP request. They may hold a key, so they are in no repr and no message.
-        timeout_s: How long one probe may take, seconds.
+        timeout_s: How long one probe may take, seconds; 0 for 5 from outside, 60 over SSH.
+        command: For `command`: what the node's `sh` runs, as the user that logs in. May hold a secret.
+        tries: For `command`: after so many refusals in a row the node is given up; 0: only the deadline does.
+        gpu: First `nvidia-smi` has to list every GPU, and each has to take and give back memory (over SSH).
+        gpus: How many GPUs that are.
+        ssh_key: Private key for SSH, its text; empty for `ssh_key_file`.
+        ssh_key_file: Path of a private key on this machine; see `NodeSsh.run` for what is used without one.
 
     Raises:
-        ValidationError: A probe without a port, or a path without its slash.
+        ValidationError: What is asked can't be asked.
     """
 
     kind: ReadinessKind = "none"
     port: int = 0
     path: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout_s: float = 5.0
+    timeout_s: float = 0.0
+    command: str = field(default="", repr=False)
+    tries: int = 0
+    gpu: bool = False
+    gpus: int = 1
+    ssh_key: str = field(default="", repr=False)
+    ssh_key_file: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "http", "tcp"):
-            raise ValidationError(f"readiness kind is none, http or tcp, not {self.kind!r}")
-        if self.kind != "none" and not 0 < self.port < 65536:
+        if self.kind not in _KINDS:
+            raise ValidationError(f"readiness kind is none, http, tcp or command, not {self.kind!r}")
+        if self.kind in ("http", "tcp") and not 0 < self.port < 65536:
             raise ValidationError(f"readiness {self.kind} needs a port from 1 to 65535, not {self.port}")
         if self.kind == "http" and not self.path.startswith("/"):
             raise ValidationError(f"readiness path {self.path!r} has to start with /")
+        if (self.kind == "command") != bool(self.command.strip()):
+            raise ValidationError("readiness kind command needs a command, and the other kinds take none")
+        if self.ssh_key and self.ssh_key_file:
+            raise ValidationError("readiness takes sshKey or sshKeyFile, not both")
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it needs SSH."""
+        return self.gpu or self.kind == "command"
+
+    @property
+    def what(self) -> str:
+        """What is asked, in a few words: `http port 8000`."""
+        if self.kind in ("http", "tcp"):
+            return f"{self.kind} port {self.port}"
+        return self.kind
+
+    def limit_s(self, *, logged_in: bool) -> float:
+        """How long one probe may take, seconds."""
+        return self.timeout_s or (_LOGGED_IN_S if logged_in else _FROM_OUTSIDE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +97,13 @@ class ProbeResult:
     Attributes:
         ok: The answer.
         detail: Why not, for the user.
+        refused_by: The node has been asked and its answer is no: `command` or `gpu`. Empty where it is only
+            not there yet.
     """
 
     ok: bool
     detail: str = ""
+    refused_by: Literal["", "command", "gpu"] = ""
 
     def __bool__(self) -> bool:
         return self.ok
@@ -75,7 +117,7 @@ class Probe(Protocol):
 
 
 def probe(instance: Instance, readiness: Readiness) -> ProbeResult:
-    """Asks the node once.
+    """Asks the node once from outside: `http` or `tcp`.
 
     Args:
         instance: The node with the endpoints known so far.
@@ -84,7 +126,7 @@ def probe(instance: Instance, readiness: Readiness) -> ProbeResult:
     Returns:
         True, or false with the reason. A node that does not answer is never an exception.
     """
-    if readiness.kind == "none":
+    if readiness.kind not in ("http", "tcp"):
         return ProbeResult(True)
     url = next(
         (e.url for e in instance.endpoints if e.port == readiness.port and e.protocol == readiness.kind), ""
@@ -111,11 +153,11 @@ def _tls() -> ssl.SSLContext:
 
 
 def _probe_http(url: str, readiness: Readiness) -> ProbeResult:
-    where = f"port {readiness.port} {readiness.path}"
+    where, limit = f"port {readiness.port} {readiness.path}", readiness.limit_s(logged_in=False)
     try:
         # A connection of its own for each probe: a node that restarts must not be judged by a stale one.
         # A proxy of the environment is for the network, not for this machine.
-        client = httpx.Client(verify=_tls(), timeout=readiness.timeout_s, trust_env=not is_loopback(url))
+        client = httpx.Client(verify=_tls(), timeout=limit, trust_env=not is_loopback(url))
         with client, client.stream("GET", url, headers=dict(readiness.headers)) as answer:
             if answer.is_success:
                 return ProbeResult(True)
@@ -130,7 +172,7 @@ def _probe_tcp(url: str, readiness: Readiness) -> ProbeResult:
     try:
         address = urlsplit(url)
         with socket.create_connection(
-            (address.hostname or "", address.port or 0), timeout=readiness.timeout_s
+            (address.hostname or "", address.port or 0), timeout=readiness.limit_s(logged_in=False)
         ):
             return ProbeResult(True)
     except (OSError, ValueError) as error:

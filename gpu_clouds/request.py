@@ -36,7 +36,7 @@ class NodeRequest:
         max_hourly_usd: Refuse a node that costs more, USD per hour; None for no cap.
         wait_for_capacity_min: How long to go round again while everything is sold out, minutes.
         provision_deadline_s: How long a launch may take until ready, seconds; None for the cloud's own
-            figure.
+            figure. A candidate's own figure goes first.
         settle_s: How long a request of a killed run may still take effect, seconds.
         adopt_id: Take over this very node of the cloud instead of launching one.
         cache: The weights cache that the node mounts; every candidate then names one place.
@@ -109,6 +109,8 @@ class NodeRequest:
 
     def deadline_s(self, candidate: Candidate, capabilities: Capabilities) -> float:
         """How long this candidate may take until ready, seconds."""
+        if candidate.provision_deadline_s is not None:
+            return candidate.provision_deadline_s
         if self.provision_deadline_s is not None:
             return self.provision_deadline_s
         big = candidate.gpu_count >= 8

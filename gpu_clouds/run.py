@@ -38,6 +38,7 @@ class Run:
         self._first_listed: dict[tuple[str, str, str], float] = {}
         self._returned: set[tuple[str, str]] = set()
         self._claimed: set[str] = set()
+        self._avoided: dict[tuple[str, str], str] = {}
         self.caches = CacheBook()
         self._offers: dict[tuple[str, str, tuple[Candidate, ...]], tuple[float, list[Offer]]] = {}
         self._offers_locks: dict[tuple[str, str, tuple[Candidate, ...]], threading.Lock] = {}
@@ -81,6 +82,22 @@ class Run:
                 kept = (self._clock.monotonic(), cloud.offers(candidates))
                 self._offers[key] = kept
             return kept[1]
+
+    def avoid(self, cloud_name: str, region: str, why: str) -> None:
+        """Remembers a place where a node turned out to be unusable.
+
+        Args:
+            cloud_name: Name of the cloud: another account gets the same machines.
+            region: The cloud's own id.
+            why: For the user.
+        """
+        with self._lock:
+            self._avoided.setdefault((cloud_name, region), why)
+
+    def avoided(self, cloud_name: str) -> dict[str, str]:
+        """The cloud's own ids of places to avoid in this run, and why."""
+        with self._lock:
+            return {region: why for (cloud, region), why in self._avoided.items() if cloud == cloud_name}
 
     @contextmanager
     def claim(self, node_prefix: str) -> Iterator[None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+from gpu_clouds import catalog
 from gpu_clouds.errors import (
     CancelledError,
     CapacityError,
@@ -12,12 +15,16 @@ from gpu_clouds.errors import (
     RateLimitedError,
     TransientError,
 )
-from gpu_clouds.models import Instance, InstanceState
+from gpu_clouds.models import Candidate, Instance, InstanceState
 from gpu_clouds.operation import Match, Operation, Phase
+from gpu_clouds.readiness import ProbeResult
 
 LISTING_LAG_S = 30.0
 """For so long after a launch a listing, or even a status call, may not show the node yet."""
 _ODD_ANSWERS = 3
+GPU_REFUSALS = 3
+GPU_REFUSED_FOR_S = 60.0
+"""GPUs that do not work right after a boot may just not be initialised: they get three tries and a minute."""
 _PASSING = (TransientError, RateLimitedError, CircuitOpenError)
 
 
@@ -28,6 +35,27 @@ class NodeFailedError(GpuCloudError):
     def kind(self) -> str:
         """`failed`."""
         return "failed"
+
+
+class UnusableError(NodeFailedError):
+    """The cloud calls the node ready and its own answer is no: broken GPUs, or a command that fails.
+
+    Another machine of the same place is likely to be no better.
+
+    Args:
+        message: As for the base class.
+        region: The cloud's own id of where it is; empty if not told.
+        cloud: As for the base class.
+    """
+
+    def __init__(self, message: str, *, region: str, cloud: str) -> None:
+        super().__init__(message, cloud=cloud)
+        self.region = region
+
+    @property
+    def kind(self) -> str:
+        """`unusable`."""
+        return "unusable"
 
 
 def wait_until_ready(op: Operation, match: Match) -> Instance:
@@ -43,6 +71,7 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
     Raises:
         DeadlineError: Not in time.
         CapacityError: The cloud had accepted it without having a machine for it.
+        UnusableError: It runs, and is no good.
         NodeFailedError, NotFoundError: It failed or vanished.
         CancelledError: Cancelled.
     """
@@ -53,6 +82,8 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
     marked = match.instance.name.startswith(op.node_prefix)
     instance: Instance | None = match.instance
     seen = match.instance
+    readiness = replace(request.readiness, gpus=match.candidate.gpu_count)
+    refusals = _Refusals(request.readiness.tries)
     reachable_since: float | None = None
     odd = 0
     why = f"state {seen.native_state or seen.state}"
@@ -62,15 +93,20 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
             _check_alive(instance)
             why = f"state {instance.native_state or instance.state}"
             if instance.state is InstanceState.READY:
+                _check_gpus(instance, match.candidate)
                 if reachable_since is None:
                     reachable_since = op.clock.monotonic()
                     op.say(Phase.INSTANCE_READY, f"{cloud.name} node {instance.id}")
-                    if request.readiness.kind != "none":
-                        op.say(Phase.HEALTH_CHECK, f"{request.readiness.kind} port {request.readiness.port}")
-                answer = op.ask(instance, request.readiness)
+                    if readiness.gpu:
+                        op.say(Phase.HEALTH_CHECK, f"trying {readiness.gpus} GPU(s)")
+                    if readiness.kind != "none":
+                        op.say(Phase.HEALTH_CHECK, readiness.what)
+                answer = op.ask(instance, readiness)
                 if answer:
                     return instance
                 why = answer.detail
+                if refusals.enough(answer, op.clock.monotonic()):
+                    raise UnusableError(why, region=instance.region, cloud=cloud.name)
         op.check_cancel()
         if op.clock.monotonic() >= deadline:
             raise DeadlineError(
@@ -95,6 +131,41 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
             odd += 1
             if odd >= _ODD_ANSWERS or isinstance(error, NotFoundError):
                 raise
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """How often in a row, and since when, the node's own answer has been no.
+
+    Attributes:
+        tries: `Readiness.tries`.
+    """
+
+    tries: int
+    by: str = ""
+    count: int = 0
+    since: float = 0.0
+
+    def enough(self, answer: ProbeResult, now: float) -> bool:
+        """Takes an answer; True where the node is to be given up."""
+        if answer.refused_by != self.by:
+            self.by, self.count, self.since = answer.refused_by, 0, now
+        self.count += 1
+        if self.by == "gpu":
+            return self.count >= GPU_REFUSALS and now - self.since >= GPU_REFUSED_FOR_S
+        return self.by == "command" and 0 < self.tries <= self.count
+
+
+def _check_gpus(instance: Instance, candidate: Candidate) -> None:
+    """A cloud may give fewer GPUs than asked for, or none; never is another GPU taken for the one asked."""
+    if not instance.gpu:
+        return  # not told
+    if instance.gpu_count != candidate.gpu_count:
+        raise NodeFailedError(
+            f"the node has {instance.gpu_count} GPU(s), not {candidate.gpu_count}", cloud=instance.cloud
+        )
+    if instance.gpu != candidate.gpu and catalog.memory_gb(instance.gpu) is not None:
+        raise NodeFailedError(f"the node has {instance.gpu}, not {candidate.gpu}", cloud=instance.cloud)
 
 
 def _check_alive(instance: Instance) -> None:
