@@ -19,9 +19,12 @@ def cache_cost(node_class: str, size_gb: int, clouds: Iterable[str], *, keep: bo
     prices = []
     for name in dict.fromkeys(clouds):
         info = cloud_info(name)
-        if price := info.cache_price:
+        if info.cache_price is None:
+            prices.append(f"no price written down for {info.title}")
+        else:
+            price = info.cache_price
             per = "when full" if price.by_use else "in each place that has a node"
             monthly = price.monthly_usd(size_gb)
             prices.append(f"{monthly:,.2f} USD/month on {info.title} {per} ({price.source}, {price.as_of})")
     end = "stays when the stack is destroyed" if keep else "ends with the stack"
-    return f"weights cache of {node_class}: {size_gb} GB, {'; '.join(prices) or 'price not known'}; {end}"
+    return f"weights cache of {node_class}: {size_gb} GB, {'; '.join(prices)}; {end}"

@@ -19,6 +19,7 @@ INFO = CloudInfo(
         provision_deadline_s=600.0,
         provision_deadline_8_gpus_s=1200.0,
         deleting_counts_as_gone_after_s=180.0,
+        weights_cache=True,
     ),
     endpoint="https://cloud.lambda.ai/api/v1",
     factory="gpu_clouds.lambda_cloud.cloud:connect",

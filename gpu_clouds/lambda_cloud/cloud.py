@@ -18,7 +18,7 @@ from gpu_clouds.connection import Connection
 from gpu_clouds.lambda_cloud import INFO
 from gpu_clouds.lambda_cloud.client import LambdaClient
 from gpu_clouds.lambda_cloud.instances import gone, instance, tags
-from gpu_clouds.lambda_cloud.models import InstanceTypeItem, Machine, Tag
+from gpu_clouds.lambda_cloud.models import FileSystem, InstanceTypeItem, Machine, Tag
 from gpu_clouds.lambda_cloud.ssh_key import checked_public_key
 from gpu_clouds.lambda_cloud.stack_objects import StackObjects
 from gpu_clouds.lambda_cloud.types import type_names
@@ -27,6 +27,7 @@ from gpu_clouds.marker import Marker
 from gpu_clouds.models import (
     AccountStatus,
     Availability,
+    CacheVolume,
     Candidate,
     CapacityType,
     Instance,
@@ -133,7 +134,9 @@ class LambdaCloud:
         }
         if marker is not None:
             body["hostname"] = marker.node
-        if data := user_data(spec.template, keys[1:]):
+        if spec.cache is not None:
+            body["file_system_names"] = [spec.cache.volume.name]
+        if data := user_data(spec.template, keys[1:], spec.cache):
             body["user_data"] = data
         if image := spec.template.template_id:
             body["image"] = {"id": image} if _IMAGE_ID.fullmatch(image) else {"family": image}
@@ -168,6 +171,25 @@ class LambdaCloud:
     def update(self, instance_id: str, spec: InstanceSpec) -> Instance:
         """Gives the instance the name of the specification; nothing else can be changed in place."""
         return self._instance(self._client.rename(instance_id, spec.name))
+
+    def list_caches(self, name_prefix: str) -> Sequence[CacheVolume]:
+        """File systems whose name starts with the prefix."""
+        return [_cache(one) for one in self._client.file_systems() if one.name.startswith(name_prefix)]
+
+    def create_cache(self, name: str, region: str, size_gb: int) -> CacheVolume:
+        """Makes a file system; it has no size and grows with what is on it."""
+        return _cache(self._client.create_file_system(name, region))
+
+    def delete_cache(self, cache_id: str) -> None:
+        """Ends a file system; absent is success.
+
+        Raises:
+            ConflictError: It is in use, or was a moment ago.
+        """
+        try:
+            self._client.delete_file_system(cache_id)
+        except errors.NotFoundError:
+            return
 
     def delete(self, instance_id: str) -> None:
         """Asks for the end of the instance. Absent, and ending already, is success.
@@ -316,6 +338,11 @@ class LambdaCloud:
 
     def _refusal(self, problem: str) -> errors.ValidationError:
         return errors.ValidationError(f"Lambda: {problem}", cloud=self.name)
+
+
+def _cache(file_system: FileSystem) -> CacheVolume:
+    region = file_system.region.name if file_system.region else ""
+    return CacheVolume(file_system.id, file_system.name, INFO.name, region)
 
 
 def connect(connection: Connection) -> LambdaCloud:

@@ -14,12 +14,15 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from gpu_clouds.errors import ValidationError
-from gpu_clouds.models import InstanceTemplate
+from gpu_clouds.models import CacheMount, InstanceTemplate
 
 FOLDER = "/etc/gpuplane"
 CONTAINER = "gpuplane"
+SHARED = "/lambda/nfs"
+"""Below it the machine mounts file systems by their names."""
 LONGEST_BYTES = 1_000_000
 """Lambda takes 1 MB."""
 _SSH_PORT = 22
@@ -33,6 +36,10 @@ _RUN = """\
 set -euo pipefail
 umask 077
 exec >>/var/log/gpuplane.log 2>&1
+"""
+# Without a container the machine itself finds the file system at the path that was asked for.
+_LINK = """\
+mkdir -p {folder} && ln -sfn {source} {path}
 """
 _STARTUP = """\
 (set -a; . {folder}/env.sh; exec /bin/bash {folder}/startup.sh)
@@ -69,12 +76,15 @@ def ports_of(template: InstanceTemplate) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def user_data(template: InstanceTemplate, further_keys: Sequence[str] = ()) -> str:
+def user_data(
+    template: InstanceTemplate, further_keys: Sequence[str] = (), cache: CacheMount | None = None
+) -> str:
     """The user data of a launch; empty where the machine has nothing to do.
 
     Args:
         template: What runs on the node.
         further_keys: Public keys that may log in besides the one that the launch names.
+        cache: The weights cache that the launch mounts on the machine.
 
     Raises:
         ValidationError: The environment, the arguments or the size can not be passed on.
@@ -82,11 +92,11 @@ def user_data(template: InstanceTemplate, further_keys: Sequence[str] = ()) -> s
     config: dict[str, object] = {}
     if further_keys:
         config["ssh_authorized_keys"] = list(further_keys)
-    if template.image or template.startup:
+    if template.image or template.startup or cache:
         config["write_files"] = [
             _file("env.sh", _exports(template), "0600"),
             *([_file("startup.sh", template.startup, "0700")] if template.startup else []),
-            _file("run.sh", _script(template), "0700"),
+            _file("run.sh", _script(template, cache), "0700"),
         ]
         config["runcmd"] = [["bash", f"{FOLDER}/run.sh"]]
     if not config:
@@ -126,8 +136,15 @@ def _exports(template: InstanceTemplate) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in template.env.items())
 
 
-def _script(template: InstanceTemplate) -> str:
+def _script(template: InstanceTemplate, cache: CacheMount | None) -> str:
     parts = [_RUN.format(folder=FOLDER)]
+    if cache and not template.image:
+        path = shlex.quote(cache.path)
+        parts.append(
+            _LINK.format(
+                folder=shlex.quote(str(PurePosixPath(cache.path).parent)), source=_shared(cache), path=path
+            )
+        )
     if template.startup:
         parts.append(_STARTUP.format(folder=FOLDER))
     if template.image:
@@ -136,13 +153,18 @@ def _script(template: InstanceTemplate) -> str:
                 folder=FOLDER,
                 image=shlex.quote(template.image),
                 name=CONTAINER,
-                arguments=shlex.join(_docker_arguments(template)),
+                arguments=shlex.join(_docker_arguments(template, cache)),
             )
         )
     return "".join(parts)
 
 
-def _docker_arguments(template: InstanceTemplate) -> list[str]:
+def _shared(cache: CacheMount) -> str:
+    """Where the machine mounts a file system that a launch names."""
+    return f"{SHARED}/{cache.volume.name}"
+
+
+def _docker_arguments(template: InstanceTemplate, cache: CacheMount | None) -> list[str]:
     arguments = [
         "--detach",
         "--name",
@@ -162,6 +184,8 @@ def _docker_arguments(template: InstanceTemplate) -> list[str]:
             arguments += ["--publish", f"{port}:{port}"]
     if template.volume_gb:
         arguments += ["--volume", f"{_HOST_VOLUME}:{template.volume_path}"]
+    if cache:
+        arguments += ["--volume", f"{_shared(cache)}:{cache.path}"]
     try:
         own = shlex.split(template.args)
     except ValueError as error:

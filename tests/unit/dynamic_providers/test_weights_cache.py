@@ -197,4 +197,7 @@ def test_what_a_preview_says_of_the_cost() -> None:
         "weights cache of small: 200 GB, 14.00 USD/month on RunPod in each place that has a node "
         f"(RunPod's documentation, {date(2026, 11, 21)}); ends with the stack"
     )
+    assert "; no price written down for Lambda; ends" in cache_cost(
+        "small", 200, ["runpod", "lambda"], keep=False
+    )
     assert cache_cost("small", 200, ["runpod"], keep=True).endswith("; stays when the stack is destroyed")
