@@ -26,7 +26,11 @@ def test_a_script_with_an_environment_in_the_command() -> None:
         "  --env=MODEL=m image --served-model-name=n && echo done\n"
     )
     assert guest.env == {"VLLM_API_KEY": "a key; x", "MODEL": "m"}
-    assert (guest.ports, guest.image, guest.arguments) == ({80}, "image", ("--served-model-name=n",))
+    assert (guest.ports, guest.image, guest.arguments) == (
+        frozenset({80}),
+        "image",
+        ("--served-model-name=n",),
+    )
     assert guest.model == "n"
 
 
