@@ -147,7 +147,7 @@ def test_a_list_price_is_for_the_whole_node_and_dated(
 
 
 def test_there_is_no_price_where_none_was_written_down() -> None:
-    assert catalog.list_price(Candidate("lambda", "main", "", "H100-SXM", 4)) is None
+    assert catalog.list_price(Candidate("lambda", "main", "", "H100-SXM", 3)) is None
     assert catalog.list_price(Candidate("runpod", "main", "", "L4")) is None
     assert catalog.list_price(Candidate("runpod", "main", "", "H100-SXM", 1, CapacityType.SPOT)) is None
 
