@@ -10,13 +10,13 @@ from emulators.lambda_cloud.call import Call
 async def list_types(call: Call) -> Answer:
     """GET /instance-types."""
     catalogue = call.fleet.catalogue
-    types = {}
-    for name, kind in catalogue.kinds.items():
-        regions = [region for region in catalogue.regions if call.fleet.free(kind, region) != 0]
-        types[name] = {
-            "instance_type": kind.view(call.settings),
+    types = {
+        name: {
+            "instance_type": catalogue.kinds[name].view(call.settings),
             "regions_with_capacity_available": [catalogue.region(region) for region in regions],
         }
+        for name, regions in call.fleet.free_regions().items()
+    }
     return json_response({"data": types})
 
 

@@ -55,9 +55,19 @@ class Fleet:
 
     def free(self, kind: Kind, region: str) -> int | None:
         """Instances of a type that are free in a region; None: as many as you like."""
+        return free(self._settings(), kind, region, self._used())
+
+    def free_regions(self) -> dict[str, list[str]]:
+        """The regions that have each type free, by its name."""
+        settings, used = self._settings(), self._used()
+        return {
+            name: [region for region in self.catalogue.regions if free(settings, kind, region, used) != 0]
+            for name, kind in self.catalogue.kinds.items()
+        }
+
+    def _used(self) -> Counter[tuple[str, str]]:
         now = self._now()
-        used = Counter((one.kind, one.region) for one in self._machines.values() if one.living(now))
-        return free(self._settings(), kind, region, used)
+        return Counter((one.kind, one.region) for one in self._machines.values() if one.living(now))
 
     def users_of(self, account: str, uses: Callable[[Machine], Iterable[str]], name: str) -> list[str]:
         """Instances that something counts as in use by: living, ending, and for a while after that."""
