@@ -122,7 +122,7 @@ class LeakGuardProvider(Provider):
         for orphan in found:
             progress(
                 f"weights cache {orphan.volume.id} ({orphan.volume.name}) of {orphan.credentials} is "
-                f"{orphan.reason} and costs money: a destroy ends it, or end it in the cloud's console",
+                f"{orphan.reason} and costs money: `gpuplane orphans` tells more",
                 keep=True,
             )
         return [
