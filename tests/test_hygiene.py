@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Written in pieces, so that this file does not find itself. The users of the clouds' machine images are no users of ours.
+# Written in pieces, so that this file does not find itself. The users of clouds' images are not ours.
 MACHINE_PATHS = re.compile(
     r"(?<![\w.~$}/-])/(?:"
     + "|".join(
