@@ -14,6 +14,7 @@ from dynamic_providers.gpu_node import GpuNodeProvider
 from dynamic_providers.host.results import Kind
 from dynamic_providers.leak_guard import LeakGuardProvider
 from gpu_clouds.errors import ConflictError, DeadlineError
+from gpu_clouds.intents import IntentLog
 from gpu_clouds.models import CacheVolume
 from gpu_clouds.registry import CLOUDS
 from gpu_clouds.weights_cache import cache_name
@@ -157,6 +158,17 @@ def test_the_guard_ends_caches_after_the_nodes(
         "weights cache v9",
     ]
     assert "stays and costs money" in lines[-1]
+
+
+def test_a_destroy_waits_for_a_cache_that_a_killed_run_may_have_asked_for(
+    guard: LeakGuardProvider, cloud: CachingCloud, lines: list[str]
+) -> None:
+    killed = IntentLog(STACK, None, guard.shared.clock)
+    killed.open(NAME, "runpod")
+    start = guard.shared.clock.monotonic()
+    guard.delete(STACK, guard_inputs())
+    assert guard.shared.clock.monotonic() - start >= guard.shared.settings.settle_s
+    assert cloud.calls[-1] == "list_caches"  # after the wait
 
 
 def test_a_cache_that_can_not_end_keeps_the_guard(guard: LeakGuardProvider, cloud: CachingCloud) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_clouds import caching
@@ -40,12 +41,13 @@ NAME = cache_name("p", STACK, "cache-small", "runpod", "EU-RO-1")
 
 
 class CachingCloud(FakeCloud):
-    """A cloud that has disks too; `faults`: what the next creates raise, and whether a disk is made."""
+    """A cloud that has disks too; `faults`: what the next creates raise, and when a disk comes of it."""
 
     def __init__(self, backend: Backend, volumes: dict[str, CacheVolume], **hooks: Any) -> None:
         super().__init__(backend, "main", **hooks)
         self.volumes = volumes
-        self.faults: list[tuple[GpuCloudError, bool]] = []
+        self.appear: dict[str, float] = {}
+        self.faults: list[tuple[GpuCloudError | None, float | None]] = []
         self.delete_faults: list[GpuCloudError] = []
         self.free = Availability.HIGH
         self._ids = itertools.count(len(volumes) + 1)
@@ -56,16 +58,19 @@ class CachingCloud(FakeCloud):
 
     def list_caches(self, name_prefix: str) -> list[CacheVolume]:
         def effect() -> list[CacheVolume]:
-            return [v for v in self.volumes.values() if v.name.startswith(name_prefix)]
+            now = self.backend.clock.time()
+            shown = [v for v in self.volumes.values() if self.appear.get(v.id, 0.0) <= now]
+            return [v for v in shown if v.name.startswith(name_prefix)]
 
         return list(self._call("list_caches", effect))
 
     def create_cache(self, name: str, region: str, size_gb: int) -> CacheVolume:
         def effect() -> CacheVolume:
-            error, makes = self.faults.pop(0) if self.faults else (None, True)
+            error, after = self.faults.pop(0) if self.faults else (None, 0.0)
             volume = CacheVolume(f"v{next(self._ids)}", name, self.name, region, size_gb)
-            if makes:
+            if after is not None:
                 self.volumes[volume.id] = volume
+                self.appear[volume.id] = self.backend.clock.time() + after
             if error is not None:
                 raise error
             return volume
@@ -196,12 +201,12 @@ def test_a_cache_whose_end_is_refused_is_told(place: Place) -> None:
     assert place.mounted() == [("v1", "/weights")]
 
 
-@pytest.mark.parametrize("makes", [True, False])
-def test_an_unanswered_create_makes_no_second_cache(place: Place, makes: bool) -> None:
-    place.cloud.faults = [(AmbiguousError("cut"), makes)]
+@pytest.mark.parametrize("after", [0.0, 25.0, 59.0, None])
+def test_an_unanswered_create_makes_no_second_cache(place: Place, after: float | None) -> None:
+    place.cloud.faults = [(AmbiguousError("cut"), after)]
     place.up()
     assert len(place.volumes) == 1 and place.mounted() == [(next(iter(place.volumes)), "/weights")]
-    assert place.backend.calls.count("create_cache") == (1 if makes else 2)
+    assert place.backend.calls.count("create_cache") == (2 if after is None else 1)
 
 
 def test_an_unanswered_launch_keeps_its_cache(place: Place) -> None:
@@ -228,6 +233,72 @@ def test_a_kill_anywhere_leaves_one_cache_after_up_and_none_after_destroy(
     place.cloud.delete(place.backend.living()[0].id)
     place.end(small=False)
     assert place.volumes == {}
+
+
+FAULTS = st.sampled_from(
+    [
+        ("cache", AmbiguousError("cut"), 0.0),
+        ("cache", AmbiguousError("cut"), 30.0),
+        ("cache", AmbiguousError("cut"), None),
+        ("cache", ValidationError("no disks here", status=400), None),
+        ("node", CapacityError("none"), None),
+        ("node", AmbiguousError("cut"), 20.0),
+        ("node", AmbiguousError("cut"), None),
+        ("delete", ConflictError("in use"), None),
+    ]
+)
+
+
+@settings(max_examples=150)
+@given(
+    faults=st.lists(FAULTS, max_size=5),
+    kills=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3),
+)
+def test_whatever_happens_no_cache_is_lost(
+    faults: list[tuple[str, GpuCloudError, float | None]], kills: list[tuple[int, bool]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        appear: dict[str, float] = {}
+        of = {
+            kind: [(error, after) for k, error, after in faults if k == kind]
+            for kind in ("cache", "node", "delete")
+        }
+        place.backend.script = [
+            Launch(error, makes=after is not None, effect_after=after or 0.0) for error, after in of["node"]
+        ]
+        waiting: tuple[list[tuple[GpuCloudError | None, float | None]], list[GpuCloudError]]
+        waiting = [*of["cache"]], [error for error, _ in of["delete"]]
+        for kill in [*kills, None]:
+            left = [kill[0] if kill else 10**9]
+
+            def count(what: str, left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Killed
+
+            place.new_run(**{"after" if kill and kill[1] else "before": count})
+            place.cloud.appear, place.cloud.faults, place.cloud.delete_faults = appear, *waiting
+            for node in ("n0", "n1"):
+                for _ in range(8):
+                    try:
+                        place.up(node, HERE, THERE)
+                        break
+                    except ProvisioningError:
+                        place.new_run(**{"after" if kill and kill[1] else "before": count})
+                        place.cloud.appear, place.cloud.faults, place.cloud.delete_faults = appear, *waiting
+                    except Killed:
+                        break
+        place.clock.sleep(60)
+        assert place.backend.calls and len(place.backend.living()) == 2
+        mounted = [volume_id for volume_id, _ in place.mounted()]
+        assert len(mounted) == 2 and set(mounted) <= set(place.volumes)
+        names = [volume.name for volume in place.volumes.values()]
+        assert len(names) == len(set(names)), "one for each place"
+        for living in place.backend.living():
+            place.cloud.delete(living.id)
+        place.end(small=False)
+        assert place.volumes == {}
 
 
 def test_the_end_spares_what_is_kept_and_what_is_not_ours(place: Place) -> None:
