@@ -119,6 +119,22 @@ class GpuCloud(Protocol):
 
 
 @runtime_checkable
+class PreparesLaunches(Protocol):
+    """A cloud where much time may pass before a launch can be sent: it lets so few through.
+
+    A launch is written down before it is sent, and for how long it may still take effect is counted from then.
+    So all waiting comes before that.
+    """
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Does what comes before `create`, which follows in the same thread. Launches nothing.
+
+        Raises:
+            GpuCloudError: As `create`, where it is known already that it would be refused.
+        """
+
+
+@runtime_checkable
 class OwnsStackObjects(Protocol):
     """A cloud that keeps objects for a stack as a whole, besides its nodes: SSH keys, firewall rules."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gpu_clouds import catalog
 from gpu_clouds.caching import mounted
-from gpu_clouds.cloud import GpuCloud
+from gpu_clouds.cloud import GpuCloud, PreparesLaunches
 from gpu_clouds.errors import (
     AmbiguousError,
     CancelledError,
@@ -217,6 +217,8 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
 
 def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
     """One launch call between its intent and the closing of it."""
+    if isinstance(cloud, PreparesLaunches):
+        cloud.prepare(spec)
     intent = op.intents.open(spec.name, cloud.name)
     try:
         op.may_send()

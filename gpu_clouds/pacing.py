@@ -144,9 +144,22 @@ class FixedRatePacer:
         self._shared = shared
         self._interval_s = interval_s
         self._create_interval_s = create_interval_s
+        self._taken = threading.local()
+
+    def take_turn(self, cancel: threading.Event | None) -> None:
+        """Waits for the turn of a launch that this thread is about to send, and keeps it until then.
+
+        A turn that is not used before the next one comes is lost.
+        """
+        self.wait(Kind.CREATE, cancel)
+        self._taken.until = self._clock.time() + self._create_interval_s
 
     def wait(self, kind: Kind, cancel: threading.Event | None) -> None:
         """As for `Pacer`."""
+        if kind is Kind.CREATE:
+            until, self._taken.until = getattr(self._taken, "until", 0.0), 0.0
+            if self._clock.time() < until:
+                return
         if kind is Kind.CREATE:
             self._until(self._shared.reserve("create", self._clock.time(), self._create_interval_s), cancel)
         while True:

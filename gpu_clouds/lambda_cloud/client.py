@@ -47,7 +47,8 @@ class LambdaClient:
 
     def __init__(self, connection: Connection, transport: httpx.BaseTransport | None = None) -> None:
         credentials = connection.credentials
-        pacer = FixedRatePacer(
+        self._cancel = connection.cancel
+        self._pacer = pacer = FixedRatePacer(
             f"Lambda, credential set {credentials.name!r}",
             connection.clock,
             SharedTimes(pacing_file(connection.state_dir, credentials.cloud, credentials.api_key)),
@@ -71,6 +72,10 @@ class LambdaClient:
         path = f"/instances/{_quoted(instance_id)}"
         answer = self._http.call(Request(Kind.READ, "get_instance", "GET", path, read_timeout_s=STATUS_S))
         return self._one(Kind.READ, "get_instance", Machine, answer)
+
+    def wait_turn(self) -> None:
+        """Waits for the account's turn to launch, and keeps it for a launch of this thread."""
+        self._pacer.take_turn(self._cancel)
 
     def launch(self, body: Body, secrets: Iterable[str] = ()) -> str:
         """Sends one launch, once.

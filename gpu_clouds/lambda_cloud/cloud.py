@@ -108,6 +108,18 @@ class LambdaCloud:
         found = (self._offer(candidate) for candidate in candidates)
         return [offer for offer in found if offer is not None]
 
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Looks for a free machine, registers key and ruleset, and waits for the account's turn to launch.
+
+        Raises:
+            CapacityError: Nothing is listed as free; no turn was waited for.
+        """
+        marker = Marker.parse(spec.name)
+        _, region = self._free_places(spec)[0]
+        self._objects.key_name(marker, spec.template)
+        self._objects.ruleset_id(marker, region, (port for port, _ in ports_of(spec.template)))
+        self._client.wait_turn()
+
     def create(self, spec: InstanceSpec) -> Instance:
         """Launches in one region of the candidate after another, until one is not sold out.
 
@@ -118,15 +130,7 @@ class LambdaCloud:
         marker = Marker.parse(spec.name)
         ports = ports_of(spec.template)
         keys = [checked_public_key(key) for key in spec.template.ssh_public_keys]
-        places = self._places(spec.candidate)
-        where = f" in {spec.candidate.region}" if spec.candidate.region else ""
-        refused = errors.CapacityError(
-            f"Lambda, credential set {self.credentials!r}: no {spec.candidate.gpu} "
-            f"x{spec.candidate.gpu_count} is free{where}; nothing was sent",
-            cloud=self.name,
-        )
-        if not places:
-            raise refused
+        places = self._free_places(spec)
         body: dict[str, object] = {
             "ssh_key_names": [self._objects.key_name(marker, spec.template)],
             "name": spec.name,
@@ -140,6 +144,7 @@ class LambdaCloud:
             body["user_data"] = data
         if image := spec.template.template_id:
             body["image"] = {"id": image} if _IMAGE_ID.fullmatch(image) else {"family": image}
+        refused: errors.CapacityError | None = None
         for item, region in places:
             ruleset = self._objects.ruleset_id(marker, region, (port for port, _ in ports))
             place: dict[str, object] = {
@@ -158,6 +163,7 @@ class LambdaCloud:
                 raise
             else:
                 return self._remember(made, item, region, body)
+        assert refused is not None  # there was a place, and each was refused
         raise refused
 
     def get(self, instance_id: str) -> Instance:
@@ -241,6 +247,17 @@ class LambdaCloud:
         self._client.close()
 
     # Which machine, where
+
+    def _free_places(self, spec: InstanceSpec) -> Sequence[tuple[InstanceTypeItem, str]]:
+        """Type and region pairs to try, at least one."""
+        if places := self._places(spec.candidate):
+            return places
+        where = f" in {spec.candidate.region}" if spec.candidate.region else ""
+        raise errors.CapacityError(
+            f"Lambda, credential set {self.credentials!r}: no {spec.candidate.gpu} "
+            f"x{spec.candidate.gpu_count} is free{where}; nothing was sent",
+            cloud=self.name,
+        )
 
     def _places(self, candidate: Candidate) -> Sequence[tuple[InstanceTypeItem, str]]:
         """Type and region pairs that are listed as free, those refused a moment ago last."""

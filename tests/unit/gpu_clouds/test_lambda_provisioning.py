@@ -11,7 +11,7 @@ import pytest
 
 from gpu_clouds import errors
 from gpu_clouds.ending import Ender
-from gpu_clouds.intents import IntentLog
+from gpu_clouds.intents import Intent, IntentLog
 from gpu_clouds.models import Candidate, InstanceState, InstanceTemplate
 from gpu_clouds.provisioning import NodeRequest, Provisioner, ProvisioningError
 from tests.unit.gpu_clouds.lambda_harness import A10, STACK, EmulatedLambda
@@ -181,6 +181,43 @@ def test_a_stack_ends_whatever_its_end_meets(tmp_path: Path, faults: Any, settin
     run.down()
     assert run.living == []
     assert run.emulated.account()["ssh_keys"] == []
+
+
+def test_a_launch_is_written_down_right_before_it_is_sent(tmp_path: Path) -> None:
+    """Not before its turn: until then it could not take effect, and a later run would not wait for it."""
+    run = Run(tmp_path, Case(""))
+    run.cloud.create(NodeRequest("p", STACK, "n", (A10,), InstanceTemplate(image="i")).spec(A10, frozenset()))
+    ages: list[float] = []
+    launch = run.wire.handle_request
+
+    def noting(request: Any) -> Any:
+        if request.url.path == LAUNCH:
+            ages.append(run.emulated.clock.time() - opened[-1])
+        return launch(request)
+
+    opened: list[float] = []
+    open_intent = run.intents.open
+
+    def noting_open(marker: str, cloud: str) -> Intent:
+        opened.append(run.emulated.clock.time())
+        return open_intent(marker, cloud)
+
+    run.wire.handle_request = noting  # type: ignore[method-assign]
+    run.intents.open = noting_open  # type: ignore[method-assign]
+    before = run.emulated.clock.time()
+    run.up()
+    assert opened[0] - before >= 10
+    assert len(ages) == 1
+    assert ages[0] <= 2
+
+
+def test_a_drought_waits_for_no_turn(tmp_path: Path) -> None:
+    run = Run(tmp_path, Case("", settings={"capacity": {"*|*": 0}}))
+    before = run.emulated.clock.time()
+    with pytest.raises(ProvisioningError, match="nothing was sent"):
+        run.up(first_listing_once=True)
+    assert run.emulated.clock.time() - before <= 5
+    assert run.launches == 0
 
 
 def test_a_second_run_adopts_and_a_changed_one_does_not(tmp_path: Path) -> None:

@@ -147,6 +147,24 @@ def test_launches_keep_their_distance_when_one_of_them_had_to_wait_for_other_req
     assert times == [105.0, 117.0, 129.0]
 
 
+def test_a_turn_that_was_waited_for_is_kept_for_the_launch_of_the_same_thread(tmp_path: Path) -> None:
+    clock = FakeClock(start=100.0)
+    shared = SharedTimes(tmp_path / "l.json")
+    subject = FixedRatePacer("Lambda", clock, shared, interval_s=1.0, create_interval_s=12.0)
+    subject.wait(Kind.CREATE, None)
+    subject.take_turn(None)
+    assert clock.time() == 112.0
+    subject.wait(Kind.READ, None)
+    subject.wait(Kind.CREATE, None)
+    assert clock.time() == 113.0
+    subject.wait(Kind.CREATE, None)  # the turn was for one launch
+    assert clock.time() == 124.0
+    subject.take_turn(None)
+    clock.sleep(12)  # too late: the next one's turn has come
+    subject.wait(Kind.CREATE, None)
+    assert clock.time() == 148.0
+
+
 def test_a_slot_that_nobody_waits_for_is_not_taken(tmp_path: Path) -> None:
     clock = FakeClock(start=100.0)
     shared = SharedTimes(tmp_path / "l.json")
