@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from gpu_clouds.errors import ValidationError
 from gpu_clouds.filelock import locked
 
 _PUBLIC_KEY = re.compile(r"(?:ssh|ecdsa|sk)-[\x21-\x7e]+ [A-Za-z0-9+/]+={0,2}(?: [\x20-\x7e]*)?")
+_LOCK = ".lock"
 
 
 def key_file(state_dir: Path, stack_id: str) -> Path:
@@ -27,7 +29,7 @@ def own_public_key(state_dir: Path, stack_id: str) -> str:
     path = key_file(state_dir, stack_id)
     public = path.with_name(f"{path.name}.pub")
     try:
-        with locked(path.with_name(".lock")):
+        with locked(path.with_name(_LOCK)):
             if not (path.exists() and public.exists()):
                 path.unlink(missing_ok=True)
                 _generate(path, f"gpuplane {stack_id}")
@@ -41,8 +43,12 @@ def own_public_key(state_dir: Path, stack_id: str) -> str:
 
 
 def forget(state_dir: Path, stack_id: str) -> None:
-    """Deletes the stack's key pair from this machine."""
-    shutil.rmtree(key_file(state_dir, stack_id).parent, ignore_errors=True)
+    """Deletes the stack's key pair from this machine; whatever else is in the folder stays."""
+    path = key_file(state_dir, stack_id)
+    with contextlib.suppress(OSError):
+        for name in (path.name, f"{path.name}.pub", _LOCK):
+            path.with_name(name).unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def checked_public_key(text: str) -> str:

@@ -96,6 +96,14 @@ def test_a_key_of_a_kubernetes_secret(monkeypatch: pytest.MonkeyPatch, in_cluste
     assert cluster.asked == [("ml", "clouds")]
 
 
+def test_allowed_sources_are_handed_on():
+    networks = ("203.0.113.0/24",)
+    assert (
+        open_account("main", source(api_key=SecretStr(KEY), allowed_sources=networks)).allowed_sources
+        == networks
+    )
+
+
 def test_a_kubernetes_secret_that_can_not_be_read(monkeypatch: pytest.MonkeyPatch):
     cluster = Cluster(monkeypatch)
     cluster.fails = True

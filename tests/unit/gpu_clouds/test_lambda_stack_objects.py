@@ -65,7 +65,11 @@ def test_a_key_that_the_customer_has_registered_is_used_and_left_alone(tmp_path:
     call(emulated.cloud, "POST", "/ssh-keys", b'{"name": "laptop", "public_key": "ssh-ed25519 AAAA other"}')
     cloud, _ = emulated.connect()
     cloud.create(SPEC)
+    other = key_file(tmp_path, STACK).with_name("known_hosts")
+    own_public_key(tmp_path, STACK)
+    other.touch()
     cloud.delete_stack_objects("p", STACK)
+    assert other.exists()
     assert emulated.account()["ssh_keys"] == ["laptop"]
     assert not key_file(tmp_path, STACK).exists()
 
