@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from tests.engine.harness import wait_until
 from tests.engine.nodes.conftest import NewWorld
 from tests.engine.nodes.world import World, account, candidate, cluster
 
@@ -56,6 +59,28 @@ def test_nodes_share_a_cache_that_ends_with_the_stack(new_world: NewWorld) -> No
     assert world.pods() == [] and volumes(world) == []
     state = world.emulator.control("GET", "runpod/state")
     assert state["volumes"][account(world.number)] == []
+
+
+@pytest.mark.parametrize("recover", ["up", "destroy"])
+def test_a_kill_while_a_cache_is_being_made_loses_none(new_world: NewWorld, recover: str) -> None:
+    world = cached_world(new_world, 2)
+    # The guard gets into the state first, as in every life of a stack.
+    world.change("clusters.chat.nodes", 0)
+    world.stack.up().expect_ok()
+    world.change("clusters.chat.nodes", 2)
+    fault = {"kind": "hang_after", "method": "POST", "path": "/v2/network-volumes", "count": 1}
+    world.emulator.control("POST", "faults", fault)
+    running = world.stack.start_operation("up")
+    wait_until(lambda: volumes(world), 60, "the cache was asked for")
+    running.kill_engine()
+    running.kill_host()
+    world.stack.cancel().expect_ok()
+    if recover == "up":
+        world.stack.up().expect_ok()
+        (volume,) = volumes(world)
+        assert [pod["mounts"]["network"][0]["volumeId"] for pod in world.pods()] == [volume["id"]] * 2
+    world.stack.destroy().expect_ok()
+    assert world.pods() == [] and volumes(world) == []
 
 
 def test_a_kept_cache_is_found_by_the_next_up(new_world: NewWorld) -> None:
