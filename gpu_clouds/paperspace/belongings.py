@@ -88,17 +88,20 @@ class Belongings:
             TransientError: Nobody knows whether it was made; no machine was.
         """
         try:
-            made = self._client.create_script(str(name), text, secrets)
+            script_id = self._client.create_script(str(name), text, secrets).id
         except AmbiguousError as error:
-            raise TransientError(
-                f"no machine was asked for, because its startup script got no answer: {error.message}",
-                cloud=error.cloud,
-                status=error.status,
-                request_id=error.request_id,
-            ) from error
+            # A second one beside it would stand for a launch of its own.
+            script_id = self._made_after_all(name)
+            if not script_id:
+                raise TransientError(
+                    f"no machine was asked for, because its startup script got no answer: {error.message}",
+                    cloud=error.cloud,
+                    status=error.status,
+                    request_id=error.request_id,
+                ) from error
         with self._lock:
-            self._launching[made.id] = float("inf")
-        return made.id
+            self._launching[script_id] = float("inf")
+        return script_id
 
     def launched(self, script_id: str, error: GpuCloudError | None, *, unanswered: bool) -> None:
         """Tells of the outcome of a launch; the script of a refused one is ended.
@@ -149,7 +152,7 @@ class Belongings:
         if script.machines:
             # One that no list shows yet exists all the same.
             return not any(one in ids or self._alive(one) for one in script.machines)
-        if script.name.marker in names:
+        if script.name.marker in names and not self._another_serves(script, ids):
             return False
         return self._clock.time() - script.name.at >= UNCLAIMED_S
 
@@ -218,6 +221,20 @@ class Belongings:
         """Ends one script; absent is success."""
         if (error := self._end(script_id, self._client.delete_script)) is not None:
             raise error
+
+    def _made_after_all(self, name: ScriptName) -> str:
+        """Id of the script that a call without an answer has made; empty where none is to be seen."""
+        try:
+            return next((one.id for one in self._read_scripts() if one.name == name), "")
+        except CancelledError:
+            raise
+        except GpuCloudError:
+            return ""
+
+    def _another_serves(self, script: OwnScript, ids: Collection[str]) -> bool:
+        """Whether the machine of this name has come of another launch, where the cloud tells of which."""
+        same = (one for one in self.scripts() if one.name.marker == script.name.marker)
+        return any(one.id != script.id and any(each in ids for each in one.machines) for one in same)
 
     def _release(self, ip: str) -> None:
         try:

@@ -379,14 +379,6 @@ def test_a_refused_launch_leaves_no_script() -> None:
     assert world.left == 0
 
 
-def test_a_script_without_an_answer_asks_for_no_machine() -> None:
-    world = World()
-    world.fault("error_after", path="/startup-scripts", method="POST")
-    with pytest.raises(errors.TransientError, match="no machine was asked for"):
-        world.launch()
-    assert world.alive == 0
-
-
 @pytest.mark.parametrize(
     ("candidate", "says"),
     [
