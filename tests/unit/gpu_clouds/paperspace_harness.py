@@ -101,15 +101,34 @@ class World(httpx.BaseTransport):
         )
         self.emulated.settle()
         try:
-            answer = asyncio.run(self.emulated.handle(asked))
+            answer = asyncio.run(self._answer(asked, request.extensions["timeout"]["read"]))
         except CutConnection:
             raise httpx.ReadError("cut", request=request) from None
-        assert isinstance(answer, Response)
+        except TimeoutError:
+            raise httpx.ReadTimeout("no answer", request=request) from None
         return httpx.Response(
             answer.status,
             headers={"content-type": answer.content_type, **answer.headers},
             content=answer.body,
         )
+
+    async def _answer(self, asked: Request, patience_s: float) -> Response:
+        """Time passes while the emulator lets a request wait, up to the client's time-out."""
+        task = asyncio.ensure_future(self.emulated.handle(asked))
+        waited = 0.0
+        while True:
+            for _ in range(10):
+                await asyncio.sleep(0)
+                if task.done():
+                    answer = task.result()
+                    assert isinstance(answer, Response)
+                    return answer
+            if waited >= patience_s:
+                task.cancel()
+                raise TimeoutError
+            self.frame.advance(5)
+            self.clock.now += 5
+            waited += 5
 
     def pass_time(self, seconds: float) -> None:
         """Time passes for the client and the emulator alike."""
