@@ -258,7 +258,8 @@ class Ender:
                 self._progress(f"ended {cloud.name} node {instance.id} ({instance.name})")
             if not found and asked_at >= quiet_at:
                 for cloud in clouds.values():
-                    if isinstance(cloud, OwnsStackObjects):
+                    # A node that was handed out in this run lives on, and needs them.
+                    if isinstance(cloud, OwnsStackObjects) and not self._spares_any(cloud, prefix):
                         self._end_stack_objects(cloud, cloud, owner, stack_id)
                 return list(ended.values())
             now = self._clock.monotonic()
@@ -319,6 +320,12 @@ class Ender:
         except ValidationError as error:
             self._progress(error.message)  # an end that can't be noted is better than none
             return None
+
+    def _spares_any(self, cloud: GpuCloud, prefix: str) -> bool:
+        return any(
+            self._run.handed_out(cloud, instance.id) and instance.state is not InstanceState.GONE
+            for instance in self._list(cloud, prefix)
+        )
 
     def _end_stack_objects(
         self, cloud: GpuCloud, objects: OwnsStackObjects, owner: str, stack_id: str

@@ -14,6 +14,7 @@ from gpu_clouds.ending import Ender
 from gpu_clouds.intents import Intent, IntentLog
 from gpu_clouds.models import Candidate, InstanceState, InstanceTemplate
 from gpu_clouds.provisioning import NodeRequest, Provisioner, ProvisioningError
+from gpu_clouds.run import Run as EngineRun
 from tests.unit.gpu_clouds.lambda_harness import A10, STACK, EmulatedLambda
 
 A6000 = Candidate("lambda", "main", "us-south-1", "RTX-A6000")
@@ -105,6 +106,7 @@ class Run:
         self.intents = IntentLog(STACK, tmp_path, self.emulated.clock)
 
     def up(self, **more: Any) -> Any:
+        self.run = EngineRun(self.emulated.clock)
         provisioner = Provisioner(
             {"main": self.cloud},
             self.intents,
@@ -112,12 +114,14 @@ class Run:
             threading.Event(),
             lambda text: None,
             lambda: None,
+            run=self.run,
         )
         template = InstanceTemplate(image="i", ports=("8000/http",), env={"TOKEN": "canary-of-the-node"})
         return provisioner.find_or_launch(NodeRequest("p", STACK, "web-0", (A10, A6000), template, **more))
 
-    def down(self) -> None:
-        ender = Ender(self.emulated.clock, None, lambda text: None, lambda: None)
+    def down(self, *, same_run: bool = False) -> None:
+        run = self.run if same_run else None
+        ender = Ender(self.emulated.clock, None, lambda text: None, lambda: None, run=run)
         ender.end_all({"main": self.cloud}, "p", STACK, self.intents)
 
     @property
@@ -218,6 +222,16 @@ def test_a_drought_waits_for_no_turn(tmp_path: Path) -> None:
         run.up(first_listing_once=True)
     assert run.emulated.clock.time() - before <= 5
     assert run.launches == 0
+
+
+def test_a_node_of_this_very_run_keeps_what_the_stack_keeps(tmp_path: Path) -> None:
+    run = Run(tmp_path, Case(""))
+    got = run.up()
+    run.down(same_run=True)
+    assert run.living == [got.instance.id]
+    assert len(run.emulated.account()["ssh_keys"]) == 1
+    run.down()
+    assert (run.living, run.emulated.account()["ssh_keys"]) == ([], [])
 
 
 def test_a_second_run_adopts_and_a_changed_one_does_not(tmp_path: Path) -> None:
