@@ -177,9 +177,9 @@ class Fleet:
         self._follow(machine, [[now + settings.event_start_s, "begin"], [now + settings.start_s, "ready"]])
         return event
 
-    def stop(self, machine: Machine) -> Event:
-        """Stops a machine."""
-        settings, now = self._settings(), self._now()
+    def stop(self, machine: Machine, at: float | None = None) -> Event:
+        """Stops a machine, now or at a time that has just passed."""
+        settings, now = self._settings(), self._now() if at is None else at
         event = self._begin(machine, "stop")
         machine.state = "stopping"
         self._follow(machine, [[now + settings.event_start_s, "begin"], [now + settings.stop_s, "off"]])
@@ -212,7 +212,7 @@ class Fleet:
             return going_on
         event = self._begin(machine, "deactivate")
         machine.state = "stopping"
-        self._charge(machine)
+        self._charge(machine, now)
         self._follow(machine, [[now + settings.event_start_s, "begin"], [now + settings.delete_s, "deleted"]])
         return event
 
@@ -261,17 +261,17 @@ class Fleet:
             self._finish(event, at)
             self._plan_shutdown(machine, at)
         elif what == "off":
-            self._off(machine)
+            self._off(machine, at)
             self._finish(event, at)
         elif what == "event_error":
             self._finish(event, at, self._no_capacity(machine))
         elif what == "start_fails":
-            self._off(machine)
+            self._off(machine, at)
             self._finish(event, at, self._no_capacity(machine))
         elif what == "silent_off":
             machine.state = "off"
         elif what == "shutdown":
-            self.stop(machine)
+            self.stop(machine, at)
         elif what == "deleted":
             self._deleted(machine, event, at)
         elif what == "gone":
@@ -346,14 +346,14 @@ class Fleet:
             self._wake(at)
         self._save(machine)
 
-    def _off(self, machine: Machine) -> None:
-        self._charge(machine)
+    def _off(self, machine: Machine, at: float) -> None:
+        self._charge(machine, at)
         machine.state = "off"
         if machine.public_ip_type == "dynamic":
             machine.public_ip = None
 
-    def _charge(self, machine: Machine) -> None:
-        machine.spent = machine.total_spent(self._now())
+    def _charge(self, machine: Machine, at: float) -> None:
+        machine.spent = machine.total_spent(at)
         machine.charged_from = None
 
     def _no_capacity(self, machine: Machine) -> str:
