@@ -40,15 +40,18 @@ check: venv ## Format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.PHONY: test test-unit test-engine test-crash
+.PHONY: test test-unit test-engine test-crash test-faults
 test: engine ## All tests, two parts at a time
-	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-unit
+	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-faults test-unit
 
 test-unit: venv ## Tests that start no engine
 	$(PY) -m pytest tests/unit tests/test_hygiene.py
 
 test-engine: engine ## Tests that run the real engine
 	$(PY) -m pytest tests/engine
+
+test-faults: engine ## Everything that a cloud can do wrong, on every cloud; nothing may be left behind
+	$(PY) -m pytest tests/faults
 
 test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 	$(PY) -m pytest tests/crash

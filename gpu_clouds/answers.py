@@ -145,6 +145,8 @@ def error_for(
         422: (errors.ValidationError, ""),
     }
     error, hint = known.get(status, (errors.UnknownCloudError, ""))
+    if kind is Kind.CREATE and status in (404, 422):
+        hint = "check the inputs that it is about"
     return made(error, hint)
 
 

@@ -8,11 +8,16 @@ from datetime import UTC, datetime
 
 from gpu_clouds.attempts import ProvisioningError
 from gpu_clouds.errors import (
+    AuthError,
+    BillingError,
     CancelledError,
     CircuitOpenError,
     GpuCloudError,
+    PermissionRefusedError,
     RateLimitedError,
+    RetiredError,
     TransientError,
+    ValidationError,
 )
 from gpu_clouds.intents import ending
 from gpu_clouds.marker import Marker
@@ -23,6 +28,7 @@ FIRST_LISTINGS_APART_S = 5.0
 _LIST_TRIES = 3
 _FAILED = (InstanceState.FAILED, InstanceState.STOPPED, InstanceState.STOPPING)
 _ENDING = (InstanceState.DELETING, InstanceState.GONE)
+_FOR_GOOD = (AuthError, BillingError, PermissionRefusedError, RetiredError, ValidationError)
 _NO_DATE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -118,9 +124,11 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
     except CancelledError:
         raise
     except GpuCloudError as error:
+        # A refusal for good has a hint of its own.
+        hint = "" if isinstance(error, _FOR_GOOD) else "; run again later"
         raise ProvisioningError(
-            f"[{node}] nothing was launched, because a node of this name may exist and can't be looked for: "
-            f"{error.message}",
+            f"[{node}] nothing was launched, because a node of this name may exist and can't be looked "
+            f"for{hint}: {error.message}",
             cause=error,
         ) from error
     op.intents.remember_machine()

@@ -58,6 +58,8 @@ ROUND_PAUSE_S = 30.0
 CANCELLED_DELETE_DEADLINE_S = 60.0
 """After a cancel somebody waits for the end: what is not gone by then is kept in the state instead."""
 
+_KEPT_BY_WISH = "the node is kept (keepOnFailure) and costs money: up waits for it again, destroy ends it"
+
 
 class Provisioner:
     """Brings up single nodes; made for one operation, cheap.
@@ -272,7 +274,7 @@ def _clean_up(op: Operation, match: Match, error: GpuCloudError, price: str) -> 
     """
     node_id = match.instance.id
     if op.request.keep_on_failure and not isinstance(error, PriceCapExceededError):
-        raise _kept(op, match, error, "the node is kept (keepOnFailure) and costs money")
+        raise _kept(op, match, error, _KEPT_BY_WISH)
     op.dead.add(match.key)
     op.note(f"{match.candidate} node {node_id}: {error.message}: ending it")
     try:
@@ -288,7 +290,7 @@ def _after_cancel(op: Operation, error: CancelledError, match: Match | None = No
     mine = [match] if match is not None else _appeared(op)
     for made in mine:
         if op.request.keep_on_failure:
-            return _kept(op, made, error, "cancelled; the node is kept (keepOnFailure) and costs money")
+            return _kept(op, made, error, f"cancelled; {_KEPT_BY_WISH}")
         op.dead.add(made.key)
         try:
             op.ender().end(made.cloud, made.instance.id, deadline_s=CANCELLED_DELETE_DEADLINE_S)
