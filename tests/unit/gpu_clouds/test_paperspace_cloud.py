@@ -473,6 +473,19 @@ def test_no_secret_of_a_node_gets_into_an_error() -> None:
     assert "two lines" not in str(caught.value)
 
 
+def test_a_text_that_is_cut_leaves_no_half_of_a_secret() -> None:
+    secret = "half-of-it-is-too-much"
+
+    def echo(request: Any) -> Any:
+        if request.url.path.endswith("/startup-scripts"):
+            return answer(400, {"code": "BAD_REQUEST", "message": "x" * 590 + secret})
+        return answer(404, {"code": "NOT_FOUND", "message": "no"})
+
+    with pytest.raises(errors.ValidationError) as caught:
+        scripted(Net(then=echo)).create(spec(template=InstanceTemplate(image="i", env={"A": secret})))
+    assert secret[:4] not in str(caught.value)
+
+
 def test_pages_are_followed_and_names_compared_here() -> None:
     world = World(page_size=2)
     mine = [world.launch(f"{STACK}n{index}-1a2b3c4d").id for index in range(5)]
