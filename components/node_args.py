@@ -64,7 +64,7 @@ def node_args(
         args["expiresAt"] = cluster.expires_at.isoformat()
     if cluster.startup:
         args["startup"] = secret(cluster.startup)
-    if cluster.readiness.kind != "none":
+    if cluster.readiness.kind != "none" or cluster.readiness.gpu:
         args["readiness"] = _readiness(cluster)
     variables = {
         **{name: secret(value.get_secret_value()) for name, value in cluster.env.items()},
@@ -102,6 +102,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         given["capacity"] = candidate.capacity
     if candidate.bid_per_gpu_usd is not None:
         given["bidPerGpuUsd"] = candidate.bid_per_gpu_usd
+    if candidate.provision_deadline_s is not None:
+        given["provisionDeadlineS"] = candidate.provision_deadline_s
     return given
 
 
@@ -113,6 +115,12 @@ def weights_cache_arg(node_class: str, cache: WeightsCache) -> dict[str, Any]:
 def _readiness(cluster: Cluster) -> dict[str, Any]:
     readiness = cluster.readiness
     asked: dict[str, Any] = {"kind": readiness.kind, "port": readiness_port(cluster)}
+    for name in ("tries", "gpu", "timeout_s", "ssh_key_file"):
+        if value := getattr(readiness, name):
+            asked[to_camel(name)] = value
+    for name in ("command", "ssh_key"):
+        if (hidden := getattr(readiness, name)) is not None:
+            asked[to_camel(name)] = secret(hidden.get_secret_value())
     if readiness.kind == "http":
         asked["path"] = readiness.path
     if readiness.headers:

@@ -21,6 +21,7 @@ from dynamic_providers.inputs import TEMPLATE, NodeInputs, RunFacts, candidate_f
 from dynamic_providers.node_check import (
     account_rules,
     broken_rules,
+    count_rules,
     expiry_rule,
     money_rules,
     offers_for,
@@ -72,6 +73,7 @@ class GpuNodeProvider(Provider):
         failures += account_rules(inputs, self.shared, is_new=not olds)
         if not failures:
             offers = offers_for([c.candidate() for c in inputs.candidates], self.shared)
+            failures += count_rules(inputs, offers, self.shared)
             failures += price_rules(inputs, offers)
             failures += [] if olds else money_rules(inputs, offers, self.shared)
         if later := sorted(unknown - {"guard"}):

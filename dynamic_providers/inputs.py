@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -41,6 +41,7 @@ class CandidateInput(Inputs):
     gpu_count: int = Field(default=1, ge=1)
     capacity: CapacityType = CapacityType.ON_DEMAND
     bid_per_gpu_usd: float | None = Field(default=None, gt=0)
+    provision_deadline_s: float | None = Field(default=None, gt=0)
 
     def candidate(self) -> Candidate:
         """The same in the words of gpu_clouds."""
@@ -52,6 +53,7 @@ class CandidateInput(Inputs):
             gpu_count=self.gpu_count,
             capacity=self.capacity,
             bid_per_gpu_usd=self.bid_per_gpu_usd,
+            provision_deadline_s=self.provision_deadline_s,
         )
 
     @classmethod
@@ -65,6 +67,7 @@ class CandidateInput(Inputs):
             gpu_count=candidate.gpu_count,
             capacity=candidate.capacity,
             bid_per_gpu_usd=candidate.bid_per_gpu_usd,
+            provision_deadline_s=candidate.provision_deadline_s,
         )
 
 
@@ -83,14 +86,35 @@ class WeightsCacheInput(Inputs):
 class ReadinessInput(Inputs):
     """When the node counts as usable."""
 
-    kind: Literal["none", "http", "tcp"] = "none"
+    kind: Literal["none", "http", "tcp", "command"] = "none"
     port: int = Field(default=0, ge=0, le=65535)
     path: str = Field(default="/", pattern=r"^/\S*$")
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    timeout_s: float = Field(default=0.0, ge=0, le=600)
+    command: str = Field(default="", repr=False)
+    tries: int = Field(default=0, ge=0)
+    gpu: bool = False
+    ssh_key: str = Field(default="", repr=False)
+    ssh_key_file: str = ""
 
     def readiness(self) -> Readiness:
-        """The same in the words of gpu_clouds."""
-        return Readiness(self.kind, self.port, self.path, self.headers)
+        """The same in the words of gpu_clouds.
+
+        Raises:
+            ValidationError: Its parts contradict each other.
+        """
+        return Readiness(
+            kind=self.kind,
+            port=self.port,
+            path=self.path,
+            headers=self.headers,
+            timeout_s=self.timeout_s,
+            command=self.command,
+            tries=self.tries,
+            gpu=self.gpu,
+            ssh_key=self.ssh_key,
+            ssh_key_file=self.ssh_key_file,
+        )
 
 
 class NodeInputs(Inputs):
@@ -186,7 +210,7 @@ class NodeInputs(Inputs):
             owner=marker.DECLARED,
             stack_id=self.guard,
             node=self.node,
-            candidates=tuple(c.candidate() for c in self.candidates),
+            candidates=tuple(_limited(c.candidate(), run.timeout_s) for c in self.candidates),
             template=self.template(),
             order=self.order,
             replace_trigger=self.replace_trigger,
@@ -221,6 +245,13 @@ class RunFacts:
     first_listing_once: bool = False
     adopt_id: str = ""
     paid_hourly_usd: float | None = None
+
+
+def _limited(candidate: Candidate, timeout_s: float | None) -> Candidate:
+    """The candidate, its own deadline within the resource's custom time-out."""
+    if candidate.provision_deadline_s is None or timeout_s is None:
+        return candidate
+    return replace(candidate, provision_deadline_s=min(candidate.provision_deadline_s, timeout_s))
 
 
 def candidate_from(value: Mapping[str, Any]) -> Candidate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pulumi.dynamic import CheckFailure
@@ -19,7 +20,8 @@ from dynamic_providers.inputs import CandidateInput, NodeInputs
 from gpu_clouds import catalog, marker
 from gpu_clouds.errors import CancelledError, GpuCloudError, ValidationError
 from gpu_clouds.models import AccountStatus, Candidate, CapacityType, Offer
-from gpu_clouds.registry import cloud_info
+from gpu_clouds.node_ssh import ssh_program
+from gpu_clouds.registry import CLOUDS, cloud_info
 
 _PORT = re.compile(r"([0-9]{1,5})/(http|tcp)")
 _ROOM_USD = 0.001
@@ -45,11 +47,8 @@ def broken_rules(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckF
         found = _PORT.fullmatch(port)
         if not found or not 1 <= int(found[1]) <= 65535:
             yield CheckFailure(f"ports[{index}]", f"{port!r} must look like 8000/http or 22/tcp")
-    asked = f"{inputs.readiness.port}/{inputs.readiness.kind}"
-    if not {"readiness", "ports"} & unknown and inputs.readiness.kind != "none" and asked not in inputs.ports:
-        yield CheckFailure(
-            "readiness.port", f"{asked} is not one of ports ({', '.join(inputs.ports) or 'none'})"
-        )
+    if "readiness" not in unknown:
+        yield from _readiness(inputs, unknown)
 
 
 def resolve(inputs: NodeInputs, shared: Shared) -> tuple[tuple[CandidateInput, ...], list[CheckFailure]]:
@@ -148,6 +147,30 @@ def money_rules(
             )
 
 
+def count_rules(
+    inputs: NodeInputs, offers: Mapping[Candidate, Offer], shared: Shared
+) -> Iterator[CheckFailure]:
+    """A number of GPUs that today's catalogue of a cloud has not, though it has the GPU.
+
+    Args:
+        inputs: Resolved inputs.
+        offers: Prices of today or list prices.
+        shared: Asks the cloud what it has with one GPU.
+    """
+    for index, given in enumerate(inputs.candidates):
+        candidate = given.candidate()
+        if candidate in offers or candidate.gpu_count == 1:
+            continue
+        single = replace(candidate, gpu_count=1)
+        found = offers_for([single], shared).get(single)
+        if found is not None and shared.cloud(candidate.credentials).capabilities.price_before_create:
+            yield CheckFailure(
+                f"candidates[{index}]",
+                f"{cloud_info(candidate.cloud).title} has {candidate.gpu} today, but no machine with "
+                f"{candidate.gpu_count} of them: use fewer in a node, and more nodes",
+            )
+
+
 def expiry_rule(inputs: NodeInputs, now: datetime) -> Iterator[CheckFailure]:
     """A node that is no longer wanted is not made."""
     if inputs.expires_at is not None and inputs.expires_at <= now:
@@ -176,6 +199,42 @@ def offers_for(candidates: Sequence[Candidate], shared: Shared) -> dict[Candidat
         except GpuCloudError as error:
             progress(f"{wanted[0].cloud} tells no prices now ({error.kind}); list prices are used")
     return offers
+
+
+def _readiness(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckFailure]:
+    asked = inputs.readiness
+    try:
+        readiness = asked.readiness()
+        if readiness.logs_in:
+            ssh_program()
+    except ValidationError as error:
+        place = "readiness.port" if asked.kind in ("http", "tcp") and not asked.port else "readiness"
+        yield CheckFailure(place, error.message)
+        return
+    ports = "" if "ports" in unknown else ", ".join(inputs.ports) or "none"
+    port = f"{asked.port}/{asked.kind}"
+    if asked.kind in ("http", "tcp") and ports and port not in inputs.ports:
+        yield CheckFailure("readiness.port", f"{port} is not one of ports ({ports})")
+    if "candidates" in unknown or not readiness.logs_in:
+        return
+    needy = next((CLOUDS[c.cloud] for c in inputs.candidates if _needs_port(c.cloud)), None)
+    if needy is not None and ports and "22/tcp" not in inputs.ports:
+        yield CheckFailure(
+            "readiness", f"{needy.title} lets nobody log in without port 22/tcp: add it to ports ({ports})"
+        )
+    if asked.gpu and any(_is_amd(c.gpu) for c in inputs.candidates):
+        yield CheckFailure("readiness.gpu", "the GPU check knows NVIDIA's GPUs only: leave it out for MI300X")
+
+
+def _needs_port(cloud: str) -> bool:
+    return cloud in CLOUDS and CLOUDS[cloud].ssh_needs_port
+
+
+def _is_amd(gpu: str) -> bool:
+    try:
+        return any(name.startswith("MI") for name in catalog.resolve_gpu(gpu))
+    except ValidationError:
+        return False  # told with the candidates
 
 
 def _names(inputs: NodeInputs, unknown: frozenset[str]) -> Iterator[CheckFailure]:
@@ -211,7 +270,19 @@ def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
             f"{info.title} has no GPU {' or '.join(names)}; it has: "
             f"{', '.join(catalog.native_gpus(given.cloud))}"
         )
-    return [given.model_copy(update={"gpu": name}) for name in sold]
+    shaped = [name for name in sold if _has_count(given.cloud, name, given.gpu_count)]
+    if not shaped:
+        counts = sorted({count for name in sold for count in catalog.gpu_counts(given.cloud, name)})
+        raise ValidationError(
+            f"{info.title} has no machine with {given.gpu_count} {' or '.join(sold)}; gpuCount can be "
+            f"{', '.join(map(str, counts))}"
+        )
+    return [given.model_copy(update={"gpu": name}) for name in shaped]
+
+
+def _has_count(cloud: str, gpu: str, count: int) -> bool:
+    counts = catalog.gpu_counts(cloud, gpu)
+    return not counts or count in counts
 
 
 def _places(given: CandidateInput, resolved: Sequence[CandidateInput]) -> list[CandidateInput]:

@@ -40,6 +40,7 @@ class _Catalog:
     native: Mapping[str, Mapping[str, str]]  # cloud -> canonical -> native
     canonical: Mapping[str, Mapping[str, str]]  # cloud -> folded native -> canonical
     regions: Mapping[str, Mapping[str, tuple[str, ...]]]  # group -> cloud -> native ids
+    counts: Mapping[str, Mapping[str, tuple[int, ...]]]  # cloud -> canonical -> GPUs in a node
     prices: tuple[_ListPrice, ...]
 
 
@@ -82,6 +83,11 @@ def native_gpu(cloud: str, canonical: str) -> str | None:
 def canonical_gpu(cloud: str, native: str) -> str | None:
     """The canonical name of what a cloud calls so; None where the table does not know it."""
     return _catalog().canonical.get(cloud, {}).get(_fold(native))
+
+
+def gpu_counts(cloud: str, canonical: str) -> tuple[int, ...]:
+    """How many of a GPU a node of a cloud can have; empty where the table leaves it to the live catalogue."""
+    return _catalog().counts.get(cloud, {}).get(canonical, ())
 
 
 def native_gpus(cloud: str) -> tuple[str, ...]:
@@ -215,6 +221,10 @@ def _catalog() -> _Catalog:
         regions={
             group: {cloud: tuple(ids) for cloud, ids in clouds.items()}
             for group, clouds in raw["regions"].items()
+        },
+        counts={
+            cloud: {gpu: tuple(numbers) for gpu, numbers in by_gpu.items()}
+            for cloud, by_gpu in raw["gpu_counts"].items()
         },
         prices=tuple(
             _ListPrice(

@@ -21,6 +21,7 @@ class CloudInfo:
         endpoint: Base URL of its API.
         factory: `module:function` that connects; imported at the first use.
         features: What a credential set may switch on -> the capabilities that it gives then.
+        ssh_needs_port: Nobody can log in to a node unless its ports have 22/tcp.
         cache_price: What a weights cache costs; None where there is none.
     """
 
@@ -30,6 +31,7 @@ class CloudInfo:
     endpoint: str
     factory: str
     features: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ssh_needs_port: bool = False
     cache_price: CachePrice | None = None
 
     def with_features(self, features: Collection[str]) -> Capabilities:

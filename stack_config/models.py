@@ -98,6 +98,12 @@ class CandidateGroup(_Model):
         description="With capacity `spot`: what is offered for one GPU, USD per hour; the cloud's lowest bid "
         "if left out.",
     )
+    provision_deadline_s: int | None = Field(
+        default=None,
+        ge=10,
+        le=86_400,
+        description="How long one launch of these may take; the cluster's `provisionDeadlineS` if left out.",
+    )
     priority: int = Field(
         default=100,
         ge=0,
@@ -138,10 +144,12 @@ class NodeClass(_Model):
 
 
 class Readiness(_Model):
-    """How a node shows that it can serve."""
+    """How a node shows that it can serve; docs/provisioning.md has the details."""
 
-    kind: Literal["none", "http", "tcp"] = Field(
-        default="none", description="`http`: a GET answers 200; `tcp`: the port accepts; `none`: it runs."
+    kind: Literal["none", "http", "tcp", "command"] = Field(
+        default="none",
+        description="`http`: a GET answers 2xx; `tcp`: the port accepts; `command`: a command on the node "
+        "ends with 0; `none`: it runs.",
     )
     port: int | None = Field(
         default=None,
@@ -152,6 +160,35 @@ class Readiness(_Model):
     path: str = Field(default="/health", pattern=r"^/[^\s]*$", description="Path of the GET.")
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="Headers of the GET; every value is treated as a secret."
+    )
+    command: SecretStr | None = Field(
+        default=None, description="For `command`: what the node's `sh` runs over SSH; treated as a secret."
+    )
+    tries: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="For `command`: after so many refusals in a row the node is ended, and its place tried "
+        "last; 0: only the deadline ends it.",
+    )
+    gpu: bool = Field(
+        default=False,
+        description="Over SSH: `nvidia-smi` has to list every GPU, and CUDA has to get memory on each, "
+        "before anything else is asked.",
+    )
+    timeout_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=600,
+        description="How long one probe may take; 5 from outside and 60 over SSH if left out.",
+    )
+    ssh_key: SecretStr | None = Field(
+        default=None, description="Private key for SSH, as a secure value; or `sshKeyFile`, or none."
+    )
+    ssh_key_file: str = Field(
+        default="",
+        description="Path of a private key on the machine that runs `pulumi`. Without any key: the stack's "
+        "own (Lambda), then the user's agent and usual keys.",
     )
 
 

@@ -29,6 +29,7 @@ class Candidate:
         gpu_count: GPUs in the node.
         capacity: `on_demand`, `spot`, …
         bid_per_gpu_usd: Bid for one GPU, USD per hour; None for the cloud's lowest.
+        provision_deadline_s: How long one launch may take, seconds; None for what holds for all.
     """
 
     cloud: str
@@ -38,6 +39,7 @@ class Candidate:
     gpu_count: int
     capacity: CapacityName
     bid_per_gpu_usd: float | None = None
+    provision_deadline_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class StackConfig:
 
 
 def readiness_port(cluster: Cluster) -> int:
-    """The port that readiness asks: the one given, else the cluster's first that fits; 0 for kind `none`."""
+    """The port that readiness asks: the one given, else the cluster's first that fits; 0 if none is asked."""
     readiness = cluster.readiness
-    if readiness.kind == "none":
+    if readiness.kind not in ("http", "tcp"):
         return 0
     fitting = (int(port.split("/")[0]) for port in cluster.ports if port.endswith(f"/{readiness.kind}"))
     return readiness.port or next(fitting, 0)
@@ -134,6 +136,7 @@ def expand(
                         gpu_count=group.gpu_count or gpu_count,
                         capacity=group.capacity or capacity,
                         bid_per_gpu_usd=group.bid_per_gpu_usd,
+                        provision_deadline_s=group.provision_deadline_s,
                     )
 
     return tuple(dict.fromkeys(spread()))

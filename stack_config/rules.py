@@ -230,7 +230,15 @@ def _what_runs(path: str, cluster: Cluster) -> Iterator[Problem]:
 
 
 def _readiness(path: str, readiness: Readiness, ports: tuple[str, ...]) -> Iterator[Problem]:
-    if readiness.kind == "none":
+    if readiness.kind == "command" and not readiness.command:
+        yield Problem(f"{path}.command", "is required for kind command", next_step="give what the node runs")
+    elif readiness.kind != "command" and readiness.command:
+        yield Problem(
+            f"{path}.command", f"is not run for kind {readiness.kind}", next_step="use kind: command"
+        )
+    if readiness.ssh_key and readiness.ssh_key_file:
+        yield Problem(path, "has sshKey and sshKeyFile", next_step="keep one of them")
+    if readiness.kind not in ("http", "tcp"):
         return
     fitting = [port.split("/")[0] for port in ports if port.endswith(f"/{readiness.kind}")]
     if not fitting:

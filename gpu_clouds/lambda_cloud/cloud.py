@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -250,7 +250,7 @@ class LambdaCloud:
 
     def _free_places(self, spec: InstanceSpec) -> Sequence[tuple[InstanceTypeItem, str]]:
         """Type and region pairs to try, at least one."""
-        if places := self._places(spec.candidate):
+        if places := self._places(spec.candidate, spec.avoid_regions):
             return places
         where = f" in {spec.candidate.region}" if spec.candidate.region else ""
         raise errors.CapacityError(
@@ -259,7 +259,9 @@ class LambdaCloud:
             cloud=self.name,
         )
 
-    def _places(self, candidate: Candidate) -> Sequence[tuple[InstanceTypeItem, str]]:
+    def _places(
+        self, candidate: Candidate, avoid: Collection[str] = ()
+    ) -> Sequence[tuple[InstanceTypeItem, str]]:
         """Type and region pairs that are listed as free, those refused a moment ago last."""
         names = self._type_names(candidate)
         sold = self._catalogue().by_name
@@ -267,7 +269,7 @@ class LambdaCloud:
             raise self._refusal(
                 f"no type with {candidate.gpu_count} {candidate.gpu}; there is: {', '.join(sorted(sold))}"
             )
-        wanted = catalog.resolve_region(self.name, candidate.region)
+        wanted = catalog.places(self.name, candidate.region, avoid)
         places = [
             (sold[name], region)
             for name in names

@@ -105,7 +105,9 @@ class PaperspaceCloud:
         candidate, template = spec.candidate, spec.template
         check(candidate, template)
         label, template_id = self._market.image(candidate, template)
-        body = machine_body(spec, label, template_id, self._market.place(candidate, label))
+        body = machine_body(
+            spec, label, template_id, self._market.place(candidate, label, spec.avoid_regions)
+        )
         text = startup_script(template)
         script_id = ""
         if text:

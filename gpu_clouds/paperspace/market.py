@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gpu_clouds import catalog, errors
 from gpu_clouds.clock import utc_now
@@ -64,13 +64,18 @@ class Market:
             )
         return label, template_id
 
-    def place(self, candidate: Candidate, label: str) -> str:
+    def place(self, candidate: Candidate, label: str, avoid: Collection[str] = ()) -> str:
         """The region to launch in: one that has the machine type free, else one that does not tell.
+
+        Args:
+            candidate: What is launched.
+            label: Its machine type.
+            avoid: Regions that are not to be taken if there is another.
 
         Raises:
             CapacityError: Paperspace says of every region that there is none free.
         """
-        regions = catalog.resolve_region("paperspace", candidate.region) or REGIONS
+        regions = catalog.places("paperspace", candidate.region, avoid) or REGIONS
         unsure = ""
         for region in regions:
             said = self._said(label, region)

@@ -32,6 +32,7 @@ INFO = CloudInfo(
     endpoint="https://api.runpod.io/v2",
     factory="gpu_clouds.runpod.cloud:connect",
     features={GRAPHQL: frozenset({"spot", "ttl"})},
+    ssh_needs_port=True,  # without it there is a relay at most, which runs no commands
     # Whether the lower price holds for a larger volume as a whole is not said: this is the dearer reading.
     cache_price=CachePrice(((1000, 0.07), (None, 0.05)), date(2026, 11, 21), "RunPod's documentation"),
 )

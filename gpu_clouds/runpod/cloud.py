@@ -268,7 +268,7 @@ class RunPodCloud:
         """Where the pod may go: to its cache where it has one; empty for anywhere."""
         if spec.cache is not None:
             return (spec.cache.volume.region,)
-        return catalog.resolve_region(self.name, spec.candidate.region)
+        return catalog.places(self.name, spec.candidate.region, spec.avoid_regions)
 
     def _exact_id(self, native: str) -> str:
         """The id as the catalogue spells it, where that has been read."""

@@ -42,7 +42,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"ports": ["8000"]}, "ports[0]", "8000/http"),
     ({"ports": ["70000/http"]}, "ports[0]", "8000/http"),
     ({"readiness": {"kind": "http", "port": 9}}, "readiness.port", "9/http is not one of ports (8000/http)"),
-    ({"readiness": {"kind": "htp", "port": 8000}}, "readiness.kind", "'none', 'http' or 'tcp'"),
+    ({"readiness": {"kind": "htp", "port": 8000}}, "readiness.kind", "'none', 'http', 'tcp' or 'command'"),
     ({"node": "Chat_0"}, "node", "lower-case"),
     ({"node": "x" * 25}, "node", "at most 24"),
     ({"guard": "short"}, "guard", "8 lower-case letters or digits"),
