@@ -26,7 +26,7 @@ def up() -> None:
     dev.select()
     for line in recover(dev.pulumi).lines():
         typer.echo(line)
-    dev.pulumi.stream("up", "--yes", "--skip-preview")
+    dev.pulumi.stream("up", "--yes", "--skip-preview", "--suppress-outputs")
     nodes = nodes_in(dev.pulumi.export())
     typer.echo("\n" + as_table(dev.pulumi.stack, nodes))
     shown = example(dev.pulumi, nodes)
@@ -61,7 +61,7 @@ def down() -> None:
     if dev.exists():
         for line in recover(dev.pulumi).lines():
             typer.echo(line)
-        dev.pulumi.stream("destroy", "--yes", "--skip-preview")
+        dev.pulumi.stream("destroy", "--yes", "--skip-preview", "--suppress-outputs")
     dev.refuse_leftovers()
     dev.remove()
     dev.stop_emulators()

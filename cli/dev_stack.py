@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.emulated import clouds_of, living_nodes
+from cli.emulated import clouds_of, left_in
 from cli.errors import CliError
 from cli.project import DEV_STACK, engine_environment, find_root
 from cli.pulumi_cli import Pulumi
 
-_SOLD_OUT = {"NVIDIA H100 80GB HBM3|US-CA-2": 0}
-"""What Pulumi.dev.yaml wants first for one cluster and can not get, so that everybody sees a failover."""
+_SETTINGS: Mapping[str, object] = {
+    # What Pulumi.dev.yaml wants first for two clusters and can not get, so that everybody sees a failover.
+    "runpod.capacity": {"NVIDIA H100 80GB HBM3|US-CA-2": 0},
+    "lambda.capacity": {f"gpu_1x_h100_sxm5|us-west-{number}": 0 for number in (1, 2, 3)},
+    # Lambda's nodes are reached through the stack's own ruleset, as with the real one.
+    "lambda.enforce_firewall": True,
+}
+"""How the emulated clouds of the dev stack differ from their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class DevStack:
 
     def start_emulators(self) -> None:
         """Starts the emulated clouds; those that run already stay as they are."""
-        self.say(self._emulators("start", "--set", f"runpod.capacity={json.dumps(_SOLD_OUT)}").strip())
+        pairs = [f"{name}={json.dumps(value)}" for name, value in _SETTINGS.items()]
+        self.say(self._emulators("start", *(word for pair in pairs for word in ("--set", pair))).strip())
 
     def stop_emulators(self) -> None:
         """Stops them; none running is success."""
@@ -76,17 +83,14 @@ class DevStack:
         """Asks the emulated clouds themselves.
 
         Raises:
-            CliError: A node is left there.
+            CliError: A node, or something that was made for one, is left there.
         """
-        left = [
-            f"{cloud} {node}"
-            for cloud, api in clouds_of(self.pulumi.environment)
-            for node in living_nodes(cloud, api)
-        ]
+        left = [what for cloud, api in clouds_of(self.pulumi.environment) for what in left_in(cloud, api)]
         if left:
+            more = f" and {len(left) - 8} more" if len(left) > 8 else ""
             raise CliError(
-                f"{len(left)} node(s) are left in the emulated clouds: {', '.join(left[:8])}; "
-                "`make up` takes over those of this stack, then `make down` ends them"
+                f"{len(left)} thing(s) are left in the emulated clouds: {', '.join(left[:8])}{more}; "
+                "`make up` takes over what is this stack's, then `make down` ends it"
             )
 
     def _emulators(self, command: str, *arguments: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 from cli.errors import CliError
 
 _SECONDS = 10.0
-_ENDED = frozenset({"terminated", "deleted"})
+_ENDED = frozenset({"terminated", "preempted", "deleted"})
+_MACHINES = ("pods", "instances", "machines")
+_PHASES = ("phase", "status", "state")
+_KEPT = ("ssh_keys", "firewall_rulesets", "file_systems")
 
 
 def clouds_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -39,22 +42,35 @@ def running_scale(folder: Path) -> str | None:
         return None
 
 
-def living_nodes(cloud: str, api: str) -> list[str]:
-    """Names of the machines that an emulated cloud still rents out.
+def left_in(cloud: str, api: str) -> list[str]:
+    """What an emulated cloud still has of anybody: machines that it rents out, and what outlives them.
 
     Args:
         cloud: Name of the cloud.
         api: Its API base URL.
+
+    Returns:
+        `runpod gp-p-devlocal-chat-0-00000000`, `lambda ssh_keys gp-p-devlocal-ssh-…`,
+        `paperspace startup-scripts x1`.
     """
     parts = urlsplit(api)
     state = _get(f"{parts.scheme}://{parts.netloc}/_emu/{cloud}/state")
-    return [
-        str(machine["name"])
-        for kind, machines in state.items()
-        if kind != "ended" and isinstance(machines, list)
-        for machine in machines
-        if str(machine["phase"]).lower() not in _ENDED
-    ]
+    return [f"{cloud} {what}" for what in (*_machines(state), *_objects(state))]
+
+
+def _machines(state: Mapping[str, Any]) -> Iterator[str]:
+    for machine in (one for kind in _MACHINES for one in state.get(kind, [])):
+        phase = next(str(machine[name]).lower() for name in _PHASES if name in machine)
+        if phase not in _ENDED and machine.get("deleted_at") is None:
+            yield str(machine["name"])
+
+
+def _objects(state: Mapping[str, Any]) -> Iterator[str]:
+    for volumes in state.get("volumes", {}).values():
+        yield from (f"network-volumes {volume['name']}" for volume in volumes)
+    for account in state["accounts"].values():
+        yield from (f"{kind} {name}" for kind in _KEPT for name in account.get(kind, []))
+        yield from (f"{kind} x{count}" for kind, count in account.get("objects", {}).items() if count)
 
 
 def _get(url: str) -> dict[str, Any]:

@@ -22,7 +22,21 @@ from tests.engine.harness import REPOSITORY, wait_until
 ROOMS = ("cli", "components", "dynamic_providers", "emulators", "engine", "gpu_clouds", "stack_config")
 FILES = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml")
 RTX4090 = "NVIDIA GeForce RTX 4090"
-KEYS = ("emulator-key", "chat-upstream-key", "embed-upstream-key")
+KEYS = (
+    "emulator-key",
+    "emulator-paperspace-key",
+    "chat-upstream-key",
+    "embed-upstream-key",
+    "judge-upstream-key",
+)
+CLOUDS = {"runpod": "pods", "lambda": "instances", "paperspace": "machines"}
+DECLARED = ["chat-0", "chat-1", "embed-0", "judge-0"]
+CANDIDATES = [
+    "runpod EU-RO-1 RTX4090 x1",
+    "runpod EU-RO-1 RTX4090 x1",
+    "lambda us-west A10 x1",
+    "paperspace ny2 H100-SXM x1",
+]
 
 
 class Checkout:
@@ -85,11 +99,28 @@ class Checkout:
             httpx.request(method, f"{base}/_emu/{path}", json=body, trust_env=False).raise_for_status().json()
         )
 
+    def machines(self) -> dict[str, str]:
+        """Id of every machine that a cloud rents out -> its name."""
+        states = self.emulator("GET", "state")
+        return {
+            one["id"]: one["name"]
+            for cloud, kind in CLOUDS.items()
+            for one in states[cloud][kind]
+            if one.get("phase") != "TERMINATED"
+            and one.get("status") not in ("terminating", "terminated")
+            and one.get("deleted_at") is None
+        }
+
     def living(self) -> list[str]:
-        pods = self.emulator("GET", "runpod/state")["pods"]
-        return sorted(
-            pod["name"].split("-", 3)[3].rpartition("-")[0] for pod in pods if pod["phase"] != "TERMINATED"
-        )
+        """Names of the nodes behind them."""
+        return sorted(name.split("-", 3)[3].rpartition("-")[0] for name in self.machines().values())
+
+    def belongings(self) -> dict[str, int]:
+        """How many things there are in the accounts that nodes are reached and booted with."""
+        states = self.emulator("GET", "state")
+        account = states["lambda"]["accounts"]["default"]
+        counts = {kind: len(account[kind]) for kind in ("ssh_keys", "firewall_rulesets", "file_systems")}
+        return {**counts, **states["paperspace"]["accounts"]["default"]["objects"]}
 
     def lock_pid(self) -> int | None:
         """Process that holds the stack's lock."""
@@ -109,20 +140,37 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 
 def writes(checkout: Checkout) -> list[str]:
     requests = checkout.emulator("GET", "requests?last=10000")["requests"]
-    return [f"{r['method']} {r['path']}" for r in requests if r["method"] != "GET" and "/v2/" in r["path"]]
+    return [f"{r['method']} {r['path']}" for r in requests if r["method"] != "GET" and r["plane"] == "api"]
+
+
+def ask(checkout: Checkout, command: str) -> Any:
+    """Runs a printed request in a shell; returns its answer."""
+    assert not any(key in command for key in KEYS)
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=checkout.root, env=checkout.env, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)["choices"][0]["message"]["role"]
 
 
 def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Checkout) -> None:
     shown = checkout.gpuplane("dev", "preview")
-    assert re.search(r"total +3 nodes +1\.32 +963\.60", shown)
-    assert "4 to create" in shown or "7 to create" in shown
+    assert re.search(r"judge-0 +paperspace ny2 H100-SXM x1 +5\.95 +4,343\.50", shown)
+    assert re.search(r"total +4 nodes +8\.12 +5,927\.60", shown)
+    assert "9 to create" in shown
     assert writes(checkout) == []
     assert checkout.living() == []
 
     # The engine is killed while its nodes boot.
-    checkout.emulator("PATCH", "runpod/settings", {"ready_after_s": 600})
+    slow: dict[str, dict[str, Any]] = {
+        "runpod": {"ready_after_s": 600},
+        "lambda": {"boot_s": 550},
+        "paperspace": {"provision_s": 900},
+    }
+    before = {cloud: checkout.emulator("GET", f"{cloud}/settings") for cloud in slow}
+    for cloud, settings in slow.items():
+        checkout.emulator("PATCH", f"{cloud}/settings", settings)
     killed = checkout.start("cli.main", "dev", "up")
-    wait_until(lambda: len(checkout.living()) == 3, 60, "three nodes boot")
+    wait_until(lambda: len(checkout.living()) == 4, 60, "four nodes boot")
     pid = checkout.lock_pid()
     assert pid is not None
     assert "is locked by process" in checkout.gpuplane("recover", "--stack", DEV_STACK, code=2)
@@ -132,40 +180,66 @@ def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Check
 
     said = checkout.gpuplane("recover", "--stack", DEV_STACK)
     assert f"recovered: removed the lock of process {pid}" in said
-    assert re.search(r"recovered: cleared 3 unfinished operation\(s\): .*creating chat-0", said)
+    assert re.search(r"recovered: cleared 4 unfinished operation\(s\): .*creating chat-0", said)
     assert checkout.gpuplane("recover", "--stack", DEV_STACK, "--quiet") == ""
 
     # The next up adopts what the killed one has launched.
-    checkout.emulator("PATCH", "runpod/settings", {"ready_after_s": 1})
-    before = checkout.emulator("GET", "runpod/state")["pods"]
+    for cloud, settings in slow.items():
+        checkout.emulator("PATCH", f"{cloud}/settings", {name: before[cloud][name] for name in settings})
+    booting = checkout.machines()
     checkout.emulator("POST", "clock/advance", {"seconds": 900})
     up = checkout.gpuplane("dev", "up")
-    assert checkout.living() == ["chat-0", "chat-1", "embed-0"]
-    assert {pod["id"] for pod in checkout.emulator("GET", "runpod/state")["pods"]} == {
-        pod["id"] for pod in before
-    }
+    assert checkout.living() == DECLARED
+    assert checkout.machines() == booting
+    assert checkout.belongings()["ssh_keys"] == 1
+    assert checkout.belongings()["firewall_rulesets"] == 1
+    assert checkout.belongings()["startup-scripts"] == 1
 
-    # One request to a node, as it was printed.
+    # One request to a node, as it was printed, and the same to a node of each other cloud.
     command = up[up.index("curl ") :]
-    assert not any(key in command for key in KEYS)
-    answer = subprocess.run(
-        ["sh", "-c", command], cwd=checkout.root, env=checkout.env, capture_output=True, text=True, check=True
-    )
-    assert json.loads(answer.stdout)["choices"][0]["message"]["role"] == "assistant"
+    assert ask(checkout, command) == "assistant"
+    outputs = json.loads(checkout.pulumi("stack", "output", "--json"))["nodes"]
+    (chat,) = outputs["chat"]["chat-0"]["endpoints"]
+    for cluster in ("embed", "judge"):
+        (url,) = outputs[cluster][f"{cluster}-0"]["endpoints"]
+        assert ask(checkout, command.replace(chat, url).replace("key chat", f"key {cluster}")) == "assistant"
 
     cost = json.loads(checkout.gpuplane("cost", "--stack", DEV_STACK, "--json"))
-    assert [node["candidate"] for node in cost["nodes"]] == ["runpod EU-RO-1 RTX4090 x1"] * 3
-    assert cost["totalHourlyUsd"] == 1.32
+    assert [node["candidate"] for node in cost["nodes"]] == CANDIDATES
+    assert cost["totalHourlyUsd"] == 8.12
 
     again = checkout.gpuplane("dev", "up")
-    assert re.search(r"Resources:\n    \d+ unchanged\n\n", again)
+    assert re.search(r"Resources:\n    9 unchanged\n\n", again)
     assert checkout.gpuplane("key", "chat", "--stack", DEV_STACK) == "chat-upstream-key\n"
+
+    # The state is lost: everything is taken over, and nothing is launched.
+    shutil.rmtree(checkout.root / ".gpuplane" / "state")
+    assert "adopting paperspace node" in checkout.gpuplane("dev", "up")
+    assert checkout.machines() == booting
 
     last = checkout.gpuplane("dev", "down")
     assert "dev stack: no node, no resource, no process left" in last
     assert not (checkout.root / ".gpuplane" / "emulators" / "endpoints.json").exists()
     assert checkout.files() == checkout.before
     assert "no node, no resource" in checkout.gpuplane("dev", "down")
+
+    checkout.start("emulators", "start").communicate(timeout=30)
+    assert checkout.machines() == {}
+    assert set(checkout.belongings().values()) == {0}
+
+
+def test_what_a_stack_leaves_in_a_cloud_is_named_at_its_end(checkout: Checkout) -> None:
+    checkout.gpuplane("dev", "preview")
+    endpoints = json.loads((checkout.root / ".gpuplane" / "emulators" / "endpoints.json").read_text())
+    made = httpx.post(
+        f"{endpoints['clouds']['paperspace']['api']}/startup-scripts",
+        json={"name": "mine", "script": "true"},
+        headers={"Authorization": "Bearer emulator-paperspace-key"},
+        trust_env=False,
+    )
+    assert made.is_success, made.text
+    refused = checkout.gpuplane("dev", "down", code=1)
+    assert "1 thing(s) are left in the emulated clouds: paperspace startup-scripts x1; " in refused
 
 
 def test_a_plan_is_carried_out_only_while_its_prices_hold(checkout: Checkout) -> None:
@@ -182,9 +256,9 @@ def test_a_plan_is_carried_out_only_while_its_prices_hold(checkout: Checkout) ->
 
     checkout.emulator("PUT", "runpod/prices", {RTX4090: {"SECURE": 0.46, "COMMUNITY": 0.46}})
     done = checkout.gpuplane("up", "--stack", DEV_STACK, "--plan", "plan.json", "--yes")
-    assert "plan: the prices of 3 node(s) hold within 10 %" in done
-    assert checkout.living() == ["chat-0", "chat-1", "embed-0"]
-    assert json.loads(checkout.gpuplane("cost", "--stack", DEV_STACK, "--json"))["totalHourlyUsd"] == 1.38
+    assert "plan: the prices of 4 node(s) hold within 10 %" in done
+    assert checkout.living() == DECLARED
+    assert json.loads(checkout.gpuplane("cost", "--stack", DEV_STACK, "--json"))["totalHourlyUsd"] == 8.16
 
 
 def test_a_wrong_stack_file_is_one_message_in_the_engine_too(checkout: Checkout) -> None:

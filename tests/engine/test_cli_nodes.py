@@ -12,9 +12,7 @@ import httpx
 import pytest
 
 from cli.project import DEV_STACK
-from tests.engine.test_cli_dev import Checkout
-
-DECLARED = ["chat-0", "chat-1", "embed-0"]
+from tests.engine.test_cli_dev import DECLARED, Checkout
 
 
 @pytest.fixture

@@ -11,31 +11,63 @@ from pathlib import Path
 import pytest
 
 from cli.dev_stack import DevStack
-from cli.emulated import clouds_of, living_nodes, running_scale
+from cli.emulated import clouds_of, left_in, running_scale
 from cli.errors import CliError
 from cli.pulumi_cli import Pulumi
 from tests.unit.cli.conftest import Project
 
 ROOT = Path(__file__).parents[3]
-STATE = {
-    "pods": [
-        {"name": "gp-p-devlocal-chat-0-00000000", "phase": "RUNNING"},
-        {"name": "gp-p-devlocal-chat-1-00000000", "phase": "TERMINATED"},
-        {"name": "stopped", "phase": "EXITED"},
-    ],
-    "ended": [{"name": "old", "phase": "TERMINATED"}],
-    "accounts": {},
+STATES = {
+    "runpod": {
+        "pods": [
+            {"name": "gp-p-devlocal-chat-0-00000000", "phase": "RUNNING"},
+            {"name": "gp-p-devlocal-chat-1-00000000", "phase": "TERMINATED"},
+            {"name": "stopped", "phase": "EXITED"},
+        ],
+        "ended": [{"name": "old", "phase": "TERMINATED"}],
+        "volumes": {"default": [{"id": "v1", "name": "weights"}], "second": []},
+        "accounts": {"default": {"spent_usd": 1}},
+    },
+    "lambda": {
+        "instances": [
+            {"name": "booting", "status": "booting"},
+            {"name": "over", "status": "terminated"},
+            {"name": "taken", "status": "preempted"},
+        ],
+        "accounts": {
+            "default": {
+                "spent_usd": 1,
+                "ssh_keys": ["k"],
+                "firewall_rulesets": ["f"],
+                "file_systems": [],
+                "firewall_rules": [{"description": "everybody has these"}],
+            }
+        },
+    },
+    "paperspace": {
+        "machines": [
+            {"name": "off", "state": "off", "deleted_at": None},
+            {"name": "gone", "state": "off", "deleted_at": 3.5},
+        ],
+        "accounts": {"default": {"objects": {"startup-scripts": 2, "snapshots": 0}}},
+    },
+}
+LEFT = {
+    "runpod": ["gp-p-devlocal-chat-0-00000000", "stopped", "network-volumes weights"],
+    "lambda": ["booting", "ssh_keys k", "firewall_rulesets f"],
+    "paperspace": ["off", "startup-scripts x2"],
 }
 
 
 @pytest.fixture
 def cloud(project: Project) -> Iterator[Path]:
-    """An emulated cloud that answers with `STATE`; yields its folder."""
+    """Emulated clouds that answer with `STATES`; yields their folder."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = self.path == "/_emu/runpod/state"
-            body = json.dumps(STATE if found else {}).encode()
+            cloud = self.path.removeprefix("/_emu/").removesuffix("/state")
+            found = cloud in STATES
+            body = json.dumps(STATES.get(cloud, {})).encode()
             self.send_response(200 if found else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -50,9 +82,8 @@ def cloud(project: Project) -> Iterator[Path]:
     folder = project.root / "emulators-folder"
     folder.mkdir()
     api = f"http://127.0.0.1:{server.server_port}/v2"
-    (folder / "endpoints.json").write_text(
-        json.dumps({"time_scale": 20.0, "clouds": {"runpod": {"api": api}}})
-    )
+    clouds = {name: {"api": api} for name in STATES}
+    (folder / "endpoints.json").write_text(json.dumps({"time_scale": 20.0, "clouds": clouds}))
     yield folder
     server.shutdown()
     thread.join()
@@ -64,17 +95,19 @@ def dev_stack(project: Project, folder: Path) -> DevStack:
     return DevStack(Pulumi(project.root, environment, "dev"), lambda _line: None)
 
 
-def test_nodes_that_live_are_those_that_are_not_terminated(cloud: Path) -> None:
-    ((name, api),) = clouds_of({"GPUPLANE_EMULATOR_DIR": str(cloud)})
-    assert living_nodes(name, api) == ["gp-p-devlocal-chat-0-00000000", "stopped"]
+def test_what_is_left_is_what_costs_or_was_made_for_a_node(cloud: Path) -> None:
+    found = {name: left_in(name, api) for name, api in clouds_of({"GPUPLANE_EMULATOR_DIR": str(cloud)})}
+    assert found == {name: [f"{name} {what}" for what in left] for name, left in LEFT.items()}
 
 
-def test_a_node_that_is_left_is_named(project: Project, cloud: Path) -> None:
+def test_what_is_left_is_named(project: Project, cloud: Path) -> None:
     with pytest.raises(CliError) as caught:
         dev_stack(project, cloud).refuse_leftovers()
     assert caught.value.message == (
-        "2 node(s) are left in the emulated clouds: runpod gp-p-devlocal-chat-0-00000000, runpod stopped; "
-        "`make up` takes over those of this stack, then `make down` ends them"
+        "8 thing(s) are left in the emulated clouds: lambda booting, lambda ssh_keys k, "
+        "lambda firewall_rulesets f, paperspace off, paperspace startup-scripts x2, "
+        "runpod gp-p-devlocal-chat-0-00000000, runpod stopped, runpod network-volumes weights; "
+        "`make up` takes over what is this stack's, then `make down` ends it"
     )
 
 
@@ -84,9 +117,9 @@ def test_no_emulated_cloud_has_no_node(project: Project, tmp_path: Path) -> None
 
 
 def test_a_cloud_that_does_not_answer_is_one_line(cloud: Path) -> None:
-    ((_, api),) = clouds_of({"GPUPLANE_EMULATOR_DIR": str(cloud)})
+    _, api = clouds_of({"GPUPLANE_EMULATOR_DIR": str(cloud)})[0]
     with pytest.raises(CliError, match=r"/_emu/other/state does not answer \(HTTPStatusError\)"):
-        living_nodes("other", api)
+        left_in("other", api)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"clouds": 3}', '{"clouds": {"runpod": {}}}'])

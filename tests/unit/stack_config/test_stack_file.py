@@ -69,10 +69,11 @@ def test_name_of_the_file(stack: str, name: str) -> None:
     assert stack_file_name(stack) == name
 
 
-def test_the_embedded_stack_is_valid_and_one_cluster_has_a_second_candidate() -> None:
+def test_the_embedded_stack_is_valid_and_fails_over_within_a_cloud_and_to_another() -> None:
     config = load(read_stack_file(ROOT / "Pulumi.dev.yaml"), "dev")
-    assert config.node_names() == ("chat-0", "chat-1", "embed-0")
-    assert len(config.candidates("chat")) == 2
+    assert config.node_names() == ("chat-0", "chat-1", "embed-0", "judge-0")
+    tried = {name: [one.cloud for one in config.candidates(name)] for name in config.clusters}
+    assert tried == {"chat": ["runpod", "runpod"], "embed": ["lambda"], "judge": ["lambda", "paperspace"]}
     assert all(source.endpoint == "emulator" for source in config.credentials.values())
     assert all(cluster.api_key for cluster in config.clusters.values())
 
@@ -80,7 +81,7 @@ def test_the_embedded_stack_is_valid_and_one_cluster_has_a_second_candidate() ->
 def test_the_embedded_stack_holds_no_secret_in_clear_text() -> None:
     document = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
     found = json.dumps(document).split('"apiKey": ')[1:]
-    assert len(found) == 3
+    assert len(found) == 6
     assert all(line.startswith('{"secure": "v1:') for line in found)
 
 
