@@ -45,7 +45,7 @@ test: engine ## All tests, two parts at a time
 	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-faults test-unit
 
 test-unit: venv ## Tests that start no engine
-	$(PY) -m pytest tests/unit tests/test_hygiene.py
+	$(PY) -m pytest tests/unit tests/contract tests/contract_client tests/test_hygiene.py
 
 test-engine: engine ## Tests that run the real engine
 	$(PY) -m pytest tests/engine

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).resolve().parent
 ON_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("gpuplane", deadline=None)
+settings.load_profile("gpuplane")
 
 MARKERS = {
     "engine": "runs the real Pulumi engine (everything in tests/engine)",
