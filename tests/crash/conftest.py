@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.crash.counting import COUNTED
+from tests.crash.forked_host import Forker
+from tests.crash.host_process import host_environment
 from tests.crash.world import Emulator
 
 BOOT_S = 8
@@ -18,6 +20,14 @@ BOOT_S = 8
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One emulator for the whole session."""
     made = Emulator(tmp_path_factory.mktemp("emulator"), {"ready_after_s": BOOT_S, "rate_limit": "none"})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    """What starts provider hosts."""
+    made = Forker(host_environment())
     yield made
     made.close()
 

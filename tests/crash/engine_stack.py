@@ -20,7 +20,8 @@ import yaml
 from engine.environment import environment
 from engine.installed import locate
 from tests.crash import processes
-from tests.crash.host_process import HOST_FOLDER, ROOT
+from tests.crash.forked_host import ROOT
+from tests.crash.host_process import HOST_FOLDER
 
 STACK = "crash"
 RUN_TIMEOUT_S = 120.0

@@ -1,11 +1,10 @@
-"""One process of the provider host, started and spoken to as the engine does: launcher, stdout pipe, gRPC."""
+"""One process of the provider host, spoken to as the engine does: stdout pipe, gRPC."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import select
-import subprocess
 import time
 from collections.abc import Mapping
 from concurrent import futures
@@ -17,11 +16,9 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
-from tests.crash import processes
+from tests.crash.forked_host import ROOT, Forker
 
-ROOT = Path(__file__).resolve().parents[2]
 HOST_FOLDER = ROOT / "dynamic_providers" / "host"
-LAUNCHER = HOST_FOLDER / "pulumi-resource-pulumi-python"
 SIGNATURE_KEY = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 CALL_TIMEOUT_S = 60.0
@@ -98,11 +95,12 @@ class Host:
     """A host process that waits for calls.
 
     Args:
-        environment: Its environment; `PULUMI_RUNTIME_VIRTUALENV` must name the virtual environment.
+        forker: Starts it.
+        environment: Its environment.
         folder: The project folder: its working directory, and where its stderr is kept.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, forker: Forker, environment: Mapping[str, str], folder: Path) -> None:
         self._engine_side = _EngineSide()
         self._engine_server = grpc.server(futures.ThreadPoolExecutor(2))
         engine_pb2_grpc.add_EngineServicer_to_server(self._engine_side, self._engine_server)
@@ -111,14 +109,7 @@ class Host:
         self._folder = folder
         self._stderr_path = folder / f"host-{time.monotonic_ns()}.log"
         with self._stderr_path.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [str(LAUNCHER), self._engine_address],
-                cwd=folder,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-            )
+            self._process = forker.start(self._engine_address, environment, folder, stderr.fileno())
         self._channel: grpc.Channel | None = None
         self.accepts_secrets = False
         self._closed = False
@@ -144,9 +135,8 @@ class Host:
             config: The project's configuration, decrypted: `project:key` -> text (JSON for an object), or
                 `secret(text)` for what holds a secret value.
         """
-        assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], 30)
-        line = self._process.stdout.readline() if ready else b""
+        line = os.read(self._process.stdout, 100) if ready else b""
         if not line.strip().isdigit():
             raise AssertionError(f"the host gave no port but {line!r}\n{self.output()}")
         options = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
@@ -223,17 +213,13 @@ class Host:
 
     def kill(self) -> None:
         """Kill -9, at once."""
-        processes.kill([self.pid])
-        self._process.wait(10)
+        self._process.kill()
 
     def lose_engine(self, timeout_s: float = 3.0) -> bool:
         """Dies like a killed engine: its pipe and server are gone. Gives whether the host then ended."""
-        assert self._process.stdout is not None
         self._engine_server.stop(0)
-        self._process.stdout.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        return self._process.poll() is not None
+        self._process.close_stdout()
+        return self._process.wait(timeout_s)
 
     def close(self) -> None:
         """Ends the host as the engine does at the end of a run, and by force if need be."""
@@ -242,10 +228,8 @@ class Host:
         self._closed = True
         if self._channel is not None:
             self._channel.close()
-        self.kill()
+        self._process.close()
         self._engine_server.stop(0)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _call(self, method: str, request: Any) -> Any:
         assert self._channel is not None, "connect first"
@@ -281,10 +265,8 @@ def _partial_of(call: Any) -> provider_pb2.ErrorResourceInitFailed | None:
 def host_environment(**extra: str) -> dict[str, str]:
     """What the engine's child would inherit here, plus `extra`; no configuration of this machine's user."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    virtual_environment = Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv"))
     return {
         **kept,
-        "PULUMI_RUNTIME_VIRTUALENV": str(virtual_environment),
         "PULUMI_PROJECT": "gpuplane",
         "PULUMI_CONFIG": "{}",
         "PYTHONWARNINGS": "ignore",

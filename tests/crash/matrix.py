@@ -21,11 +21,12 @@ from typing import Any
 from dynamic_providers.host.registry import PROGRAM_FILE
 from tests.crash.cutting_proxy import WRITING, Cut
 from tests.crash.driven_engine import Declared, DrivenEngine
+from tests.crash.forked_host import Forker
 from tests.crash.host_process import Host, HostDiedError, StepFailedError, host_environment
 from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, Pod, World, leaks, slugs
 
-WORKERS = 4
-"""Cases at once: they wait for half of their time."""
+WORKERS = 8
+"""Cases at once: they wait for most of their time."""
 FENCE_GRACE_S = 0.15
 """Real seconds from the engine's death until no write may reach the cloud any more."""
 
@@ -114,6 +115,7 @@ class Matrix:
 
     Args:
         emulator: The cloud.
+        forker: Starts hosts.
         folder: For the cases' folders.
         config: Gives the project's configuration for an account key.
         wrap: What the SDK adds to a resource's inputs, by type token.
@@ -123,12 +125,14 @@ class Matrix:
     def __init__(
         self,
         emulator: Emulator,
+        forker: Forker,
         folder: Path,
         config: Callable[[str], Mapping[str, object]],
         wrap: Callable[[str], Mapping[str, Any]],
         providers: Mapping[str, str] | None = None,
     ) -> None:
         self._emulator = emulator
+        self._forker = forker
         self._folder = folder
         self._config = config
         self._wrap = wrap
@@ -155,7 +159,7 @@ class Matrix:
     def _host(self, world: World) -> Host:
         if self._providers:
             (world.folder / PROGRAM_FILE).write_text(json.dumps(self._providers))
-        return Host(host_environment(**world.variables), world.folder)
+        return Host(self._forker, host_environment(**world.variables), world.folder)
 
     def _start(self, scenario: Scenario, shared: _Shared) -> tuple[str, World, DrivenEngine]:
         """A stack as it is before the operation, and a world for the process that will die."""

@@ -10,14 +10,18 @@ from pulumi.dynamic.dynamic import serialize_provider
 from tests.crash import careless
 from tests.crash.cutting_proxy import Cut
 from tests.crash.driven_engine import Declared
+from tests.crash.forked_host import Forker
 from tests.crash.matrix import Matrix, Scenario
 from tests.crash.world import Emulator
 
 
-def test_a_provider_that_launches_without_looking_is_found_out(emulator: Emulator, folder: Path) -> None:
+def test_a_provider_that_launches_without_looking_is_found_out(
+    emulator: Emulator, forker: Forker, folder: Path
+) -> None:
     blob = serialize_provider(careless.CarelessProvider())
     matrix = Matrix(
         emulator,
+        forker,
         folder,
         config=lambda key: {"gpuplane:stackId": "careless"},
         wrap=lambda token: {"__provider": blob},

@@ -14,6 +14,7 @@ from dynamic_providers.gpu_node import GpuNodeProvider
 from dynamic_providers.leak_guard import LeakGuardProvider
 from tests.crash.counting import judge
 from tests.crash.driven_engine import Declared
+from tests.crash.forked_host import Forker
 from tests.crash.host_process import secret
 from tests.crash.matrix import Matrix, Program, Scenario
 from tests.crash.world import CANARY, Emulator
@@ -89,7 +90,7 @@ ALL: Mapping[str, Scenario] = {
 
 @pytest.mark.parametrize("name", ALL)
 def test_after_a_kill_there_is_exactly_what_was_asked_for(
-    name: str, emulator: Emulator, folder: Path
+    name: str, emulator: Emulator, forker: Forker, folder: Path
 ) -> None:
-    matrix = Matrix(emulator, folder, config, lambda token: {"__provider": BLOBS[token]})
+    matrix = Matrix(emulator, forker, folder, config, lambda token: {"__provider": BLOBS[token]})
     judge(name, matrix.run(ALL[name]))

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.crash.cutting_proxy import CuttingProxy
-from tests.crash.host_process import ROOT
+from tests.crash.forked_host import ROOT
 
 TIME_SCALE = 100
 """Emulated seconds per real second: the settle time of 60 s passes in 0.6 s."""
