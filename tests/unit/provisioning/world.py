@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gpu_clouds import catalog
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.ending import Ender
-from gpu_clouds.errors import GpuCloudError
+from gpu_clouds.errors import GpuCloudError, ValidationError
 from gpu_clouds.intents import IntentLog
 from gpu_clouds.models import (
     AccountStatus,
@@ -25,7 +26,7 @@ from gpu_clouds.models import (
     Offer,
 )
 from gpu_clouds.provisioning import NodeRequest, Provisioned, Provisioner
-from gpu_clouds.readiness import ProbeResult, Readiness
+from gpu_clouds.readiness import Probe, ProbeResult, Readiness
 from gpu_clouds.run import Run
 from tests.unit.provisioning.virtual_clock import VirtualClock
 
@@ -63,6 +64,8 @@ class Launch:
     boot: float = 20.0
     becomes: InstanceState = InstanceState.READY
     price: float | None = 2.0
+    gpus: int | None = None
+    gpu: str = ""
 
 
 @dataclass
@@ -114,9 +117,9 @@ class Backend:
             cloud=self.name,
             state=state,
             native_state=state.lower(),
-            region=candidate.region,
-            gpu=candidate.gpu,
-            gpu_count=candidate.gpu_count,
+            region=place_of(node.spec),
+            gpu=node.launch.gpu or candidate.gpu,
+            gpu_count=candidate.gpu_count if node.launch.gpus is None else node.launch.gpus,
             hourly_usd=node.launch.price,
             endpoints=(Endpoint(8000, "http", f"https://{node.id}.example"),),
             image=node.spec.template.image,
@@ -125,6 +128,16 @@ class Backend:
 
     def exists(self, node: Node) -> bool:
         return node.effect_at <= self.clock.time() < node.deleted_at + self.deleting_for
+
+
+def place_of(spec: InstanceSpec) -> str:
+    """Where a cloud puts a node: the first of its places that is not to be avoided."""
+    candidate = spec.candidate
+    try:
+        places = catalog.places(candidate.cloud, candidate.region, spec.avoid_regions)
+    except ValidationError:
+        return candidate.region
+    return places[0] if places else ""
 
 
 class FakeCloud:
@@ -246,6 +259,8 @@ class World:
     clock: VirtualClock = field(default_factory=VirtualClock)
     ready: Callable[[Instance], bool] = lambda instance: True
     lines: list[str] = field(default_factory=list)
+    answer: Probe | None = None
+    """Answers probes in the place of `ready`."""
 
     def __post_init__(self) -> None:
         self.runpod = Backend("runpod", self.clock)
@@ -283,6 +298,8 @@ class EngineRun:
         self._may_send = may_send
 
     def _ask(self, instance: Instance, readiness: Readiness) -> ProbeResult:
+        if self.world.answer is not None:
+            return self.world.answer(instance, readiness)
         return ProbeResult(self.world.ready(instance), "port 8000 / answers HTTP 503")
 
     def provisioner(self) -> Provisioner:
