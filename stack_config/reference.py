@@ -85,7 +85,9 @@ A secret is a secure value of the stack, or for an account an environment variab
 pulumi config set --secret --path 'gpuplane:credentials.main.apiKey'
 ```
 
-Secrets appear in no output, log or error.
+Secrets appear in no output, log or error. `apiKey` and `sshKey` in clear text are refused: the engine would
+keep them so. It writes the configuration of a refused run, too, into the backend's history: after one, use a
+new key.
 """
 
 
