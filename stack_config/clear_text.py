@@ -26,8 +26,8 @@ def clear_text(
     """Every key that is not a secure value, for a message that says how to make it one.
 
     The engine tells a program only which top-level keys have a secure value somewhere inside; which of
-    several it is, the stack file tells. A value of a command line takes the place of a whole top-level key, and
-    has none inside.
+    several it is, the stack file tells. A value of a command line takes the place of a whole top-level key,
+    and has none inside.
 
     Args:
         values: Key without its namespace -> value, as the engine gave it to the program.
