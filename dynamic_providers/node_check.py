@@ -193,7 +193,8 @@ def offers_for(candidates: Sequence[Candidate], shared: Shared) -> dict[Candidat
             cloud = shared.cloud(name)
             if cloud.capabilities.price_before_create:
                 live = {offer.candidate: offer for offer in shared.run.offers(cloud, wanted)}
-                offers.update(live)
+                # What a live catalogue leaves out is not to be had, whatever it once cost.
+                offers = {c: o for c, o in offers.items() if c not in wanted} | live
         except CancelledError:
             raise
         except GpuCloudError as error:
