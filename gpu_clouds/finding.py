@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from gpu_clouds.attempts import ProvisioningError
 from gpu_clouds.errors import (
@@ -29,6 +31,7 @@ _LIST_TRIES = 3
 _FAILED = (InstanceState.FAILED, InstanceState.STOPPED, InstanceState.STOPPING)
 _ENDING = (InstanceState.DELETING, InstanceState.GONE)
 _FOR_GOOD = (AuthError, BillingError, PermissionRefusedError, RetiredError, ValidationError)
+_T = TypeVar("_T")
 _NO_DATE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -115,7 +118,10 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
     try:
         if not op.intents.known_machine and not op.request.first_listing_once:
             # Another machine may have been killed in the middle of a launch, and its intents are there.
-            first = max(op.run.first_listed_at(cloud, op.stack, op.cancel) for cloud in op.accounts())
+            first = max(
+                _patiently(op, partial(op.run.first_listed_at, cloud, op.stack, op.cancel))
+                for cloud in op.accounts()
+            )
             wait = first + FIRST_LISTINGS_APART_S - op.clock.monotonic()
             if wait > 0:
                 op.clock.sleep(wait, op.cancel)
@@ -185,12 +191,17 @@ def _not_listed_yet(op: Operation, preferred_id: str, listed: Collection[tuple[s
 
 def _list_node(op: Operation, credentials: str) -> list[Instance]:
     feed = op.run.feed(op.clouds[credentials], op.stack)
+    return _patiently(op, lambda: feed.fresh(op.cancel).by_node.get(op.node_prefix, []))
+
+
+def _patiently(op: Operation, look: Callable[[], _T]) -> _T:
+    """Looks again where the cloud may just have a bad moment."""
     for _ in range(_LIST_TRIES - 1):
         try:
-            return feed.fresh(op.cancel).by_node.get(op.node_prefix, [])
+            return look()
         except (TransientError, RateLimitedError, CircuitOpenError):
             op.clock.sleep(FIRST_LISTINGS_APART_S, op.cancel)
-    return feed.fresh(op.cancel).by_node.get(op.node_prefix, [])
+    return look()
 
 
 def _candidates_by_spec(op: Operation, credentials: str) -> dict[str, Candidate]:

@@ -264,7 +264,9 @@ def _reconcile(op: Operation, cloud: GpuCloud, error: GpuCloudError) -> Match | 
         looked = True
         matches = matching(op, cloud.credentials, instances, op.dead)
         found = sort_out(matches)
-        keep = found.keep or (found.failed[0] if found.failed else None)
+        # What an earlier launch has left behind is no answer to this one; `settle` ends it.
+        failed = [match for match in found.failed if not match.instance.remains]
+        keep = found.keep or (failed[0] if failed else None)
         if keep is not None:
             if len(matches) == len(op.unanswered) == 1:
                 intent, _ = op.unanswered.pop()

@@ -211,6 +211,7 @@ class Instance:
         created_at: When it was made; None where the cloud does not tell (Lambda).
         detail: A sentence of the cloud about this state, if it gave one.
         sold_out: FAILED because the cloud had no machine free, where it says so only afterwards (Paperspace).
+        remains: There is no machine (any more), only something that belonged to it and that its delete ends.
     """
 
     id: str
@@ -228,6 +229,7 @@ class Instance:
     created_at: datetime | None = None
     detail: str = ""
     sold_out: bool = False
+    remains: bool = False
 
 
 @dataclass(frozen=True, slots=True)

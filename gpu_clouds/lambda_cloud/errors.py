@@ -25,6 +25,14 @@ _CODES: dict[str, type[errors.GpuCloudError]] = {
     "filesystems/filesystem-in-use": errors.ConflictError,
     "firewall-rulesets/firewall-ruleset-in-use": errors.ConflictError,
 }
+_HINTS: dict[type[errors.GpuCloudError], str] = {
+    errors.AuthError: "check the key of this credential set",
+    errors.BillingError: "settle it in Lambda's console",
+    errors.PermissionRefusedError: "the key or the account may not do this",
+    errors.QuotaError: "end some instances, or ask Lambda for a higher quota",
+    errors.ValidationError: "check the inputs that it is about",
+}
+"""What to do where Lambda suggests nothing."""
 _OWN_FAULTS = ("global/internal-error", "global/unknown")
 
 
@@ -60,7 +68,7 @@ def classify(answer: Answer, kind: Kind, message: str) -> errors.GpuCloudError |
     if error is None:
         return None
     return error(
-        f"{message} ({code}){_suggestion(answer)}",
+        f"{message} ({code}){_suggestion(answer) or _hint(error)}",
         cloud="lambda",
         status=answer.status,
         request_id=answer.request_id,
@@ -77,6 +85,10 @@ def _error(code: str, kind: Kind) -> type[errors.GpuCloudError] | None:
         # In a launch it is the key, the image, the type or the region that is not there.
         return errors.ValidationError if kind is Kind.CREATE else errors.NotFoundError
     return _CODES.get(code)
+
+
+def _hint(error: type[errors.GpuCloudError]) -> str:
+    return f"; {_HINTS[error]}" if error in _HINTS else ""
 
 
 def _suggestion(answer: Answer) -> str:

@@ -67,7 +67,10 @@ def classify(answer: Answer, kind: Kind, message: str) -> errors.GpuCloudError |
     if answer.status == 499:
         error = errors.AmbiguousError if kind.writes else errors.TransientError
     elif answer.status == 413:
-        error = errors.ValidationError
+        error, hint = (
+            errors.ValidationError,
+            "; env, args and startup are too long together: check the inputs",
+        )
     elif answer.status in _REFUSALS and kind is not Kind.READ:
         error, hint = _refusal(answer)
     if error is None:

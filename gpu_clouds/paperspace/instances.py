@@ -94,6 +94,7 @@ def left_over(instance_id: str, name: str, what: str) -> Instance:
         state=InstanceState.FAILED,
         native_state="left over",
         detail=f"the machine is gone, its {what} is still there",
+        remains=True,
     )
 
 

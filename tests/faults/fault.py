@@ -27,9 +27,9 @@ from tests.faults.world import CANARY, FIRST, SECOND, STACK, Process, World
 LONG_S = 3700.0
 """By then whatever was sent has had its effect, and the longest request limit of the matrix is over."""
 _NEXT_STEP = re.compile(
-    r"check (?:the|image)|run again|again later|add (?:candidates|credit)|raise (?:the|max)|end (?:it|some)|"
-    r"settle (?:the|it)|is needed|may not do this|reasons follow|destroy ends it|next up or destroy|"
-    r"move features|remove it|is deleted|Contact Support|can be used again|stay within",
+    r"[Cc]heck (?:the|image|your)|run again|again later|add (?:candidates|credit)|raise (?:the|max)|"
+    r"end (?:it|some)|settle (?:the|it)|is needed|may not do this|reasons follow|destroy ends it|"
+    r"next up or destroy|move features|remove it|is deleted|Contact Support|Terminate all",
 )
 """Words that tell a user what to do."""
 

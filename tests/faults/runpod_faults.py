@@ -202,9 +202,9 @@ ACCOUNTS = [
     ),
 ]
 READS = [
-    any_call(R, "500", "list", 0, ends="transient", says=("nothing was launched",)),
+    any_call(R, "500", "list", 0, ends="circuit_open", says=("nothing was launched",)),
     any_call(R, "500", "list", 3),
-    any_call(R, "no answer, no effect", "list", 0, ends="transient", says=("nothing was launched",)),
+    any_call(R, "no answer, no effect", "list", 0, ends="circuit_open", says=("nothing was launched",)),
     any_call(R, "500", "list", 9, 1, ends="circuit_open", says=("nothing was launched",)),
     any_call(R, "500", "list", 9, 2),
     any_call(R, "cut before it has an effect", "list", 9, 2),

@@ -172,6 +172,20 @@ def test_what_a_refused_launch_means(status: int, code: str, error: type[GpuClou
 
 
 @pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("global/quota-exceeded", "end some instances, or ask Lambda for a higher quota"),
+        ("global/account-inactive", "settle it in Lambda's console"),
+        ("global/object-does-not-exist", "check the inputs that it is about"),
+    ],
+)
+def test_where_lambda_suggests_nothing_the_client_does(code: str, hint: str) -> None:
+    with pytest.raises(GpuCloudError) as caught:
+        lambda_cloud(ready_to_launch(refusal(400, code, "Why it is so."))).create(SPEC)
+    assert str(caught.value).endswith(f"({code}); {hint}")
+
+
+@pytest.mark.parametrize(
     "reply", [httpx.ReadTimeout("slow"), data({"instance_ids": []}), answer(200, []), data(None)]
 )
 def test_a_launch_without_a_readable_answer_may_have_been(reply: Any) -> None:

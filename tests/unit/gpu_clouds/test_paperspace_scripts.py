@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import pytest
 
-from gpu_clouds.errors import AmbiguousError, GpuCloudError, TransientError
+from gpu_clouds.errors import AmbiguousError, GpuCloudError, TransientError, ValidationError
+from gpu_clouds.intents import IntentLog
 from gpu_clouds.models import InstanceState
-from tests.unit.gpu_clouds.paperspace_harness import NAME, STACK, World
+from gpu_clouds.provisioning import NodeRequest, Provisioner, ProvisioningError
+from tests.unit.gpu_clouds.paperspace_harness import A100, NAME, STACK, TEMPLATE, World
 
 
 @pytest.mark.parametrize("kind", ["error_after", "cut_after"])
@@ -70,3 +75,27 @@ def test_an_unanswered_launch_may_still_need_its_script() -> None:
     made = world.launch()
     world.pass_time(55)
     assert [one.id for one in world.cloud.list(STACK)] == [made.id]
+
+
+def test_what_a_launch_has_left_behind_is_no_answer_to_the_next(tmp_path: Path) -> None:
+    world = World()
+    for _ in range(2):
+        world.fault("error", path="/machines", method="POST")
+    intents = IntentLog("abcdefgh", tmp_path, world.clock)
+    provisioner = Provisioner(
+        {"main": world.cloud}, intents, world.clock, threading.Event(), lambda _line: None, lambda: None
+    )
+    with pytest.raises(ProvisioningError) as caught:
+        provisioner.find_or_launch(NodeRequest("p", "abcdefgh", "web-0", (A100,), TEMPLATE))
+    assert isinstance(caught.value.cause, AmbiguousError)
+    assert "HTTP 500" in str(caught.value)
+    assert "left over" not in str(caught.value)
+    assert world.left == 0
+
+
+def test_too_much_text_is_told_with_a_next_step() -> None:
+    world = World()
+    world.fault("create_refused", args={"status": 413})
+    with pytest.raises(ValidationError, match="check the inputs"):
+        world.launch()
+    assert world.left == 0

@@ -443,3 +443,12 @@ def test_calls_are_counted() -> None:
     after = METRICS.series()
     assert after[name] - before.get(name, 0) == 1
     assert after[retries] - before.get(retries, 0) == 1
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_launch_that_is_refused_for_its_inputs_says_so(status: int) -> None:
+    error = error_for(
+        Answer.of(status, {}, b'{"detail":"no such template"}'), Kind.CREATE, "runpod", "create"
+    )
+    assert str(error).endswith("no such template; check the inputs that it is about")
+    assert "check" not in str(error_for(Answer.of(status, {}, b"{}"), Kind.READ, "runpod", "get"))
