@@ -132,6 +132,23 @@ def test_guard_first_then_nodes_that_hang_on_it():
     assert outputs["apiKeys"] == {"chat": KEY} and hidden == {"apiKeys"}
 
 
+def test_a_command_and_its_key_are_secrets_and_a_deadline_goes_along():
+    readiness = {"kind": "command", "command": KEY, "gpu": True, "tries": 4, "timeoutS": 9, "sshKey": "pem"}
+    made = cluster(readiness=readiness, candidates=[{**RTX, "provisionDeadlineS": 90}])
+    recorder, _, _ = build(chat=made)
+    inputs = recorder.made["chat-0"].inputs
+    assert is_secret(inputs["readiness"])
+    asked = {name: plain(value) for name, value in plain(inputs["readiness"]).items()}
+    assert asked == {**readiness, "port": 0}
+    assert [each["provisionDeadlineS"] for each in inputs["candidates"]] == [90]
+
+
+def test_the_gpu_check_alone_is_a_readiness():
+    recorder, _, _ = build(chat=cluster(readiness={"gpu": True, "sshKeyFile": "~/.ssh/id_ed25519"}))
+    asked = plain(recorder.made["chat-0"].inputs["readiness"])
+    assert asked == {"kind": "none", "port": 0, "gpu": True, "sshKeyFile": "~/.ssh/id_ed25519"}
+
+
 def test_nothing_declared_is_no_error():
     assert build(chat=cluster(nodes=0))[1] == {"nodes": {"chat": {}}, "hourlyUsd": 0.0, "apiKeys": {}}
     recorder, outputs, _ = build()

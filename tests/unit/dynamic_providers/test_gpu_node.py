@@ -125,6 +125,25 @@ def test_custom_time_outs_limit_a_launch(provider: GpuNodeProvider, cloud: Memor
         provider.create(node(**{**NEVER, "provisionDeadlineS": 900}))
 
 
+def test_custom_time_outs_limit_a_deadline_of_a_candidate(provider: GpuNodeProvider, cloud: MemoryCloud):
+    slow = {**NEVER, "candidates": [candidate(provisionDeadlineS=900)]}
+    with (
+        as_current(Call(timeout_s=45, hosted=True)),
+        pytest.raises(ProvisioningError, match="not ready after 4"),
+    ):
+        provider.create(node(**slow))
+
+
+def test_a_deadline_of_a_candidate_replaces_nothing(provider: GpuNodeProvider, cloud: MemoryCloud):
+    node_id, outs = made(provider)
+    news = node(candidates=[candidate(provisionDeadlineS=900)])
+    assert not provider.diff(node_id, outs, news).replaces
+    cloud.calls.clear()
+    new = provider.update(node_id, outs, news).outs
+    assert new is not None and new["candidate"]["provisionDeadlineS"] == 900
+    assert cloud.calls == []
+
+
 def test_update_in_place(provider: GpuNodeProvider, cloud: MemoryCloud):
     node_id, outs = made(provider)
     cloud.calls.clear()

@@ -170,6 +170,18 @@ CASES: dict[str, tuple[Change, str]] = {
         chat(readiness={"kind": "http", "path": "health"}),
         "clusters.chat.readiness.path: must start with / and hold no white space",
     ),
+    "no command": (
+        chat(readiness={"kind": "command"}),
+        "clusters.chat.readiness.command: is required for kind command; give what the node runs",
+    ),
+    "a command for nothing": (
+        chat(readiness={"kind": "http", "command": "true"}),
+        "clusters.chat.readiness.command: is not run for kind http; use kind: command",
+    ),
+    "two SSH keys": (
+        chat(readiness={"gpu": True, "sshKey": "a", "sshKeyFile": "b"}),
+        "clusters.chat.readiness: has sshKey and sshKeyFile; keep one of them",
+    ),
     "image and template": (
         chat(template="abc"),
         "clusters.chat: has image and template; keep one of them",
