@@ -12,8 +12,8 @@ from tests.crash.forked_host import Forker
 from tests.crash.host_process import host_environment
 from tests.crash.world import Emulator
 
-BOOT_S = 8
-"""Emulated seconds until a node serves: a few polls."""
+BOOT_S = 4
+"""Emulated seconds until a node serves: one poll that finds it starting, one that finds it ready."""
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,10 @@ from typing import Any
 
 import yaml
 
+from cli.errors import CliError
+from cli.locks import read_locks
+from cli.pulumi_cli import Pulumi
+from cli.recovery import recover
 from engine.environment import environment
 from engine.installed import locate
 from tests.crash import processes
@@ -94,6 +98,30 @@ class Running:
     def output(self) -> str:
         """What it has written so far."""
         return self._output.read_text(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class _OnFiles(Pulumi):
+    """What a recovery asks of `pulumi`, done to the backend's files: that saves three processes."""
+
+    backend: Path
+    state: Path
+
+    def capture(self, *arguments: str, stdin: str = "", of_stack: bool = True) -> str:
+        """`cancel`, `stack export` and `stack import`."""
+        if arguments[0] == "cancel":
+            for lock in read_locks(self.backend, self.stack):
+                lock.file.unlink(missing_ok=True)
+            return ""
+        saved = (
+            json.loads(self.state.read_text()) if self.state.exists() else {"version": 3, "checkpoint": {}}
+        )
+        if arguments == ("stack", "import"):
+            saved["checkpoint"]["latest"] = json.loads(stdin)["deployment"]
+            self.state.write_text(json.dumps(saved))
+            return ""
+        assert arguments == ("stack", "export"), arguments
+        return json.dumps({"version": 3, "deployment": saved["checkpoint"].get("latest") or {}})
 
 
 @cache
@@ -179,9 +207,22 @@ class EngineStack:
         """Starts `pulumi` in a process group of its own."""
         return self._start(["pulumi", *args, "--stack", STACK, *QUIET])
 
-    def gpuplane(self, *args: str) -> Ended:
-        """Runs our own command."""
-        return self._start([sys.executable, "-m", "cli.main", *args]).wait()
+    def recover(self, *, by_command: bool) -> str:
+        """What a user does after a kill; gives what went wrong, empty for nothing.
+
+        Args:
+            by_command: By `gpuplane recover` and the engine's own commands; else by the same code in this
+                process, on the files.
+        """
+        if by_command:
+            ended = self._start([sys.executable, "-m", "cli.main", "recover", "--stack", STACK]).wait()
+            return ended.output[-1500:] if ended.status else ""
+        backend = self.folder / "kept" / "state"
+        try:
+            recover(_OnFiles(self._project, self.env, STACK, backend, self.state_path()))
+        except CliError as error:
+            return str(error)
+        return ""
 
     def state(self) -> dict[str, Any]:
         """The saved state; empty when there is none."""
