@@ -141,7 +141,7 @@ class NodeSsh:
 
     def _known_hosts(self, instance_id: str) -> Path:
         """A file for each node: addresses go from one node to the next, and one file needs no lock."""
-        return self._folder / "known_hosts" / re.sub(r"[^\w.-]", "-", instance_id)
+        return self._folder / "known_hosts" / ("gpuplane-" + re.sub(r"[^\w.-]", "-", instance_id))
 
     def _words(self, instance: Instance, address: SshAddress, key: str) -> list[str]:
         known = self._known_hosts(instance.id)
@@ -151,7 +151,7 @@ class NodeSsh:
             "StrictHostKeyChecking": "accept-new",
             "UserKnownHostsFile": _quoted(str(known)),
             "GlobalKnownHostsFile": "none",
-            "HostKeyAlias": f"gpuplane-{known.name}",
+            "HostKeyAlias": known.name,
             "ConnectTimeout": str(_CONNECT_S),
             "ServerAliveInterval": "5",
             "ServerAliveCountMax": "3",

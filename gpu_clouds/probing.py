@@ -85,14 +85,18 @@ class NodeProbe:
         address = ssh_address(instance)
         if address is None:
             return ProbeResult(False, "no address to log in yet")
-        answer = self._ssh.run(
-            instance,
-            address,
-            script,
-            key=readiness.ssh_key,
-            key_file=readiness.ssh_key_file,
-            limit_s=readiness.limit_s(logged_in=True),
-        )
+        try:
+            answer = self._ssh.run(
+                instance,
+                address,
+                script,
+                key=readiness.ssh_key,
+                key_file=readiness.ssh_key_file,
+                limit_s=readiness.limit_s(logged_in=True),
+            )
+        except OSError as error:
+            # No process, no space: this machine's trouble must not let go of a node.
+            return ProbeResult(False, f"ssh can't be run here ({error.strerror})")
         if answer.began:
             return answer
         problem = redact(answer.problem)[:_SHOWN] or "no answer"

@@ -101,7 +101,7 @@ def test_a_machine_without_ssh_says_so(probe: NodeProbe, monkeypatch: pytest.Mon
 def test_a_host_key_is_accepted_once(node: Node, probe: NodeProbe, tmp_path: Path) -> None:
     assert probe(instance(node), command("true"))
     known = tmp_path / "state" / "known_hosts"
-    assert [f.name for f in known.iterdir()] == ["i-1"]
+    assert [f.name for f in known.iterdir()] == ["gpuplane-i-1"]
     assert stat.S_IMODE(known.stat().st_mode) == 0o700
     with ssh_server(tmp_path) as other:
         other.accepts = node.accepts
@@ -130,6 +130,14 @@ def test_nobody_there_is_not_a_refusal(node: Node, probe: NodeProbe) -> None:
     assert not answer and answer.refused_by == "" and "refused" in answer.detail
     unknown = Instance("i", "n", "lambda", InstanceState.READY, "active")
     assert probe(unknown, command("true")).detail == "no address to log in yet"
+
+
+def test_trouble_of_this_machine_is_not_the_nodes(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    probe = NodeProbe(tmp_path / "file", threading.Event())
+    answer = probe(instance(node), command("true"))
+    assert (answer.ok, answer.refused_by) == (False, "")
+    assert answer.detail == "ssh can't be run here (Not a directory)"
 
 
 def test_a_cancel_ends_a_probe_that_runs(node: Node, tmp_path: Path) -> None:
