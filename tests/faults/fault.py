@@ -29,7 +29,7 @@ LONG_S = 3700.0
 _NEXT_STEP = re.compile(
     r"[Cc]heck (?:the|image|your)|run again|again later|add (?:candidates|credit)|raise (?:the|max)|"
     r"end (?:it|some)|settle (?:the|it)|is needed|may not do this|reasons follow|destroy ends it|"
-    r"next up or destroy|move features|remove it|is deleted|Contact Support|Terminate all",
+    r"next up or destroy|remove 'graphql'|remove it|is deleted|Contact Support|Terminate all",
 )
 """Words that tell a user what to do."""
 

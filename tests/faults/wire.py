@@ -21,6 +21,8 @@ from emulators.http import CutConnection
 from tests.unit.provisioning.virtual_clock import VirtualClock
 
 START = 1_795_248_000.0
+LATENCY_S = 0.05
+"""Every request takes a moment: a poll that costs no time could go on for ever."""
 _ports = itertools.count(1025)
 _networks: dict[str, EmulatedNet] = {}
 _sockets = httpx.HTTPTransport.handle_request
@@ -105,6 +107,7 @@ class EmulatedNet:
         self.before(line)
         body = request.read()
         late_s = self.late(line)
+        self.clock.sleep(LATENCY_S)
         with self._lock:
             task = self._loop.create_task(self._serve(request, body, late_s or 0.0))
             self.settle()
@@ -177,6 +180,6 @@ def _mark_cut(scope: MutableMapping[str, Any]) -> None:
 
 
 async def _turns() -> None:
-    """As many turns of the loop as a request and its waits need."""
-    for _ in range(6):
+    """As many turns of the loop as a request needs up to its end, or to its next wait."""
+    for _ in range(2):
         await asyncio.sleep(0)
