@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,7 +232,14 @@ READINESS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("readiness", "more", "place", "says"), READINESS)
-def test_readiness(readiness: dict[str, Any], more: dict[str, Any], place: str, says: str) -> None:
+def test_readiness(
+    readiness: dict[str, Any],
+    more: dict[str, Any],
+    place: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dynamic_providers.node_check.ssh_program", lambda: "ssh")
     ((where, text),) = told(
         provider_for(account("runpod")).check(
             {}, node(candidates=[asked("runpod")], readiness=readiness, **more)
@@ -240,7 +248,12 @@ def test_readiness(readiness: dict[str, Any], more: dict[str, Any], place: str, 
     assert where == place and says in text
 
 
-def test_probes_that_log_in_are_accepted_where_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_that_log_in_are_accepted_where_they_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     asks = {"kind": "command", "command": "true", "gpu": True}
     runpod = node(candidates=[asked("runpod")], readiness=asks, ports=["22/tcp"])
     assert provider_for(account("runpod")).check({}, runpod).failures == []
@@ -251,7 +264,8 @@ def test_probes_that_log_in_are_accepted_where_they_can(monkeypatch: pytest.Monk
     assert place == "readiness" and "this machine has no `ssh`" in text
 
 
-def test_the_gpu_check_is_nvidias() -> None:
+def test_the_gpu_check_is_nvidias(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynamic_providers.node_check.ssh_program", lambda: "ssh")
     cloud = replace(account("runpod"), prices={"MI300X": 2.0})
     inputs = node(candidates=[asked("runpod", gpu="MI300X")], readiness={"gpu": True}, ports=["22/tcp"])
     ((place, _),) = told(provider_for(cloud).check({}, inputs))

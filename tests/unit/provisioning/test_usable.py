@@ -20,6 +20,16 @@ FINE = ProbeResult(True)
 HERE, THERE = replace(H100, region="EU-RO-1"), replace(H100, region="EU-CZ-1")
 
 
+@pytest.fixture(autouse=True)
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name is looked for before a launch; here nothing ever runs it."""
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+
 def world_with(tmp_path: Path, answer: Callable[[Instance], ProbeResult]) -> World:
     world = World(tmp_path)
     world.answer = lambda instance, readiness: answer(instance)
