@@ -122,8 +122,8 @@ class GpuCloud(Protocol):
 class PreparesLaunches(Protocol):
     """A cloud where much time may pass before a launch can be sent: it lets so few through.
 
-    A launch is written down before it is sent, and for how long it may still take effect is counted from then.
-    So all waiting comes before that.
+    A launch is written down before it is sent, and for how long it may still take effect is counted from
+    then. So all waiting comes before that.
     """
 
     def prepare(self, spec: InstanceSpec) -> None:

@@ -85,7 +85,10 @@ def test_a_key_file_is_used_alone(node: Node, probe: NodeProbe, tmp_path: Path) 
     assert {login.split()[1] for login in node.logins} == {fingerprint}
 
 
-def test_a_missing_key_file_is_told_before_anything_is_launched(probe: NodeProbe, tmp_path: Path) -> None:
+def test_a_missing_key_file_is_told_before_anything_is_launched(
+    probe: NodeProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_clouds.probing.ssh_program", lambda: "ssh")
     asked = command("true", ssh_key_file="~/no/such/key")
     with pytest.raises(ValidationError, match="this machine has no file ~/no/such/key"):
         probe.check(asked)
