@@ -119,3 +119,13 @@ def test_values_as_the_engine_hands_them_to_a_program() -> None:
     assert parse_values(
         {"gpuplane:stackId": "k3v9x2pq", "gpuplane:clusters": '{"a": {"nodes": 1}}', "aws:region": "eu"}
     ) == {"stackId": "k3v9x2pq", "clusters": {"a": {"nodes": 1}}}
+
+
+def test_the_example_over_three_clouds_is_valid_and_holds_no_key() -> None:
+    values = read_stack_file(ROOT / "Pulumi.clouds.yaml")
+    assert "stackId" not in values, "`gpuplane init` writes one into the copy"
+    config = load({**values, "stackId": "k3v9x2pq"}, "clouds")
+    assert {source.cloud for source in config.credentials.values()} == {"runpod", "lambda", "paperspace"}
+    assert all(source.api_key_env and not source.endpoint for source in config.credentials.values())
+    for cluster in config.clusters:
+        assert {one.cloud for one in config.candidates(cluster)} == {"runpod", "lambda", "paperspace"}
