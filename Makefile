@@ -58,7 +58,7 @@ test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 
 .PHONY: test-live
 test-live: venv ## One node on each real cloud that there is a key for (ARGS="--max-usd 2"); never in CI
-	@$(PY) -m pytest tests/live -s $(ARGS)
+	@$(PY) -m pytest tests/live -qs $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="--nodes 1000" for more)
