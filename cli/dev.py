@@ -15,6 +15,7 @@ app = typer.Typer(
 @app.command("up")
 def up() -> None:
     """Starts the emulated clouds, brings the dev stack up, and shows its cost and a request to try."""
+    from cli.clear_text import refuse_clear_text
     from cli.cost_table import as_table
     from cli.dev_stack import DevStack
     from cli.recovery import recover
@@ -22,6 +23,7 @@ def up() -> None:
     from cli.state import nodes_in
 
     dev = DevStack.open(typer.echo)
+    refuse_clear_text(dev.pulumi)
     dev.start_emulators()
     dev.select()
     for line in recover(dev.pulumi).lines():

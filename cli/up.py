@@ -26,10 +26,12 @@ def command(
     estimates with today's prices before the engine starts, and refuses when a node is dearer by more than
     `gpuplane:settings.priceTolerancePct` (default 10).
     """
+    from cli.clear_text import refuse_clear_text
     from cli.recovery import recover_if_possible
     from cli.stacks import open_stack
 
     pulumi = open_stack(stack)
+    refuse_clear_text(pulumi)
     extra: dict[str, str] = {}
     arguments = list(context.args)
     if plan is not None:
