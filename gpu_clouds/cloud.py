@@ -5,7 +5,8 @@ A cloud is a folder with `client.py` (HTTP), `models.py` (its JSON) and `cloud.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -118,6 +119,15 @@ class GpuCloud(Protocol):
         """Gives connections back."""
 
 
+Note = Callable[[str], AbstractContextManager[None]]
+"""Writes down, under the name of what is about to be made, that a call is on its way."""
+
+
+def unnoted(name: str) -> AbstractContextManager[None]:
+    """Writes nothing down."""
+    return nullcontext()
+
+
 @runtime_checkable
 class PreparesLaunches(Protocol):
     """A cloud where much time may pass before a launch can be sent: it lets so few through.
@@ -126,8 +136,13 @@ class PreparesLaunches(Protocol):
     then. So all waiting comes before that.
     """
 
-    def prepare(self, spec: InstanceSpec) -> None:
+    def prepare(self, spec: InstanceSpec, note: Note) -> None:
         """Does what comes before `create`, which follows in the same thread. Launches nothing.
+
+        Args:
+            spec: The launch.
+            note: Is around each call that makes something for the stack as a whole, with its name: it may
+                take effect after this process has died, and whoever ends the stack waits for that.
 
         Raises:
             GpuCloudError: As `create`, where it is known already that it would be refused.

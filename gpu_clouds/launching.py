@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gpu_clouds import catalog
@@ -218,7 +220,7 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
 def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
     """One launch call between its intent and the closing of it."""
     if isinstance(cloud, PreparesLaunches):
-        cloud.prepare(spec)
+        cloud.prepare(spec, lambda name: _noted(op, cloud, name))
     intent = op.intents.open(spec.name, cloud.name)
     try:
         op.may_send()
@@ -243,6 +245,25 @@ def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
         ) from error
     op.intents.close(intent, instance.id)
     return instance
+
+
+@contextmanager
+def _noted(op: Operation, cloud: GpuCloud, name: str) -> Iterator[None]:
+    """Keeps an intent open while something that is no node is made, and after that if that is not known."""
+    intent = op.intents.open(name, cloud.name)
+    try:
+        op.may_send()
+    except BaseException:
+        op.intents.close(intent)
+        raise
+    try:
+        yield
+    except _UNANSWERED:
+        raise
+    except GpuCloudError:
+        op.intents.close(intent)
+        raise
+    op.intents.close(intent)
 
 
 def _reconcile(op: Operation, cloud: GpuCloud, error: GpuCloudError) -> Match | None:

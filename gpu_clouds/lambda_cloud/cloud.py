@@ -13,7 +13,7 @@ import httpx
 
 from gpu_clouds import catalog, errors
 from gpu_clouds.clock import utc_now
-from gpu_clouds.cloud import Capabilities
+from gpu_clouds.cloud import Capabilities, Note
 from gpu_clouds.connection import Connection
 from gpu_clouds.lambda_cloud import INFO
 from gpu_clouds.lambda_cloud.client import LambdaClient
@@ -108,7 +108,7 @@ class LambdaCloud:
         found = (self._offer(candidate) for candidate in candidates)
         return [offer for offer in found if offer is not None]
 
-    def prepare(self, spec: InstanceSpec) -> None:
+    def prepare(self, spec: InstanceSpec, note: Note) -> None:
         """Looks for a free machine, registers key and ruleset, and waits for the account's turn to launch.
 
         Raises:
@@ -116,8 +116,8 @@ class LambdaCloud:
         """
         marker = Marker.parse(spec.name)
         _, region = self._free_places(spec)[0]
-        self._objects.key_name(marker, spec.template)
-        self._objects.ruleset_id(marker, region, (port for port, _ in ports_of(spec.template)))
+        self._objects.key_name(marker, spec.template, note)
+        self._objects.ruleset_id(marker, region, (port for port, _ in ports_of(spec.template)), note)
         self._client.wait_turn()
 
     def create(self, spec: InstanceSpec) -> Instance:

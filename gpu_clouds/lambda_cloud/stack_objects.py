@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gpu_clouds import errors
+from gpu_clouds.cloud import Note, unnoted
 from gpu_clouds.lambda_cloud import ssh_key
 from gpu_clouds.lambda_cloud.client import LambdaClient
 from gpu_clouds.lambda_cloud.models import FirewallRuleset
@@ -44,11 +45,16 @@ class StackObjects:
         self._keys: dict[tuple[str, str], str] = {}
         self._rulesets: dict[str, str] = {}
 
-    def key_name(self, marker: Marker | None, template: InstanceTemplate) -> str:
+    def key_name(self, marker: Marker | None, template: InstanceTemplate, note: Note = unnoted) -> str:
         """Name of the account's key that a launch names: the first of the user's, else the stack's own.
 
         Registers the key where the account has none with this text. A node of no stack gets a key that is
         there, because nobody would delete a new one.
+
+        Args:
+            marker: Of the node; None for a node of no stack.
+            template: Its template.
+            note: As in `PreparesLaunches`; not needed while the launch itself is written down.
 
         Raises:
             ValidationError: A node of no stack, and the account has no such key.
@@ -60,10 +66,16 @@ class StackObjects:
         with self._lock:
             cached = (stack_prefix(marker.owner, marker.stack_id), public_key)
             if cached not in self._keys:
-                self._keys[cached] = self._ensure_key(marker, public_key)
+                self._keys[cached] = self._ensure_key(marker, public_key, note)
             return self._keys[cached]
 
-    def ruleset_id(self, marker: Marker | None, region: str, ports: Iterable[int]) -> str:
+    def ruleset_id(
+        self,
+        marker: Marker | None,
+        region: str,
+        ports: Iterable[int],
+        note: Note = unnoted,
+    ) -> str:
         """Id of the ruleset that lets the allowed sources reach these ports; empty where nobody is allowed.
 
         A ruleset that is there already gets today's sources, which holds for its older nodes too.
@@ -74,7 +86,8 @@ class StackObjects:
         name = _named(marker, "fw", f"{region} {numbers}")
         with self._lock:
             if name not in self._rulesets:
-                self._rulesets[name] = self._ensure_ruleset(name, region, rules_for(self._sources, numbers))
+                rules = rules_for(self._sources, numbers)
+                self._rulesets[name] = self._ensure_ruleset(name, region, rules, note)
             return self._rulesets[name]
 
     def forget(self) -> None:
@@ -115,12 +128,13 @@ class StackObjects:
             )
         return min(names)
 
-    def _ensure_key(self, marker: Marker, public_key: str) -> str:
+    def _ensure_key(self, marker: Marker, public_key: str, note: Note) -> str:
         if (found := self._registered(public_key)) is not None:
             return found
         name = _named(marker, "ssh", " ".join(public_key.split()[:2]))
         try:
-            return self._client.add_ssh_key(name, public_key).name or name
+            with note(name):
+                return self._client.add_ssh_key(name, public_key).name or name
         except (errors.AmbiguousError, errors.ConflictError, errors.ValidationError):
             # The call may have been answered by nobody, or another process was first: the list knows.
             if (found := self._registered(public_key)) is not None:
@@ -131,11 +145,12 @@ class StackObjects:
         same = [key.name for key in self._client.ssh_keys() if ssh_key.same_key(key.public_key, public_key)]
         return min(same, default=None)
 
-    def _ensure_ruleset(self, name: str, region: str, rules: Sequence[Rule]) -> str:
+    def _ensure_ruleset(self, name: str, region: str, rules: Sequence[Rule], note: Note) -> str:
         found = self._existing(name, region)
         if found is None:
             try:
-                return self._client.create_firewall_ruleset(name, region, rules).id
+                with note(name):
+                    return self._client.create_firewall_ruleset(name, region, rules).id
             except errors.AmbiguousError:
                 if (found := self._existing(name, region)) is None:
                     raise

@@ -98,11 +98,11 @@ CASES = [
 class Run:
     """One `up` of a stack with one node."""
 
-    def __init__(self, tmp_path: Path, case: Case) -> None:
+    def __init__(self, tmp_path: Path, case: Case, **options: Any) -> None:
         self.emulated = EmulatedLambda.start(tmp_path, **{"boot_s": 60, **case.settings})
         for one in case.faults:
             self.emulated.frame.faults.add(one)
-        self.cloud, self.wire = self.emulated.connect(case.key)
+        self.cloud, self.wire = self.emulated.connect(case.key, **options)
         self.intents = IntentLog(STACK, tmp_path, self.emulated.clock)
 
     def up(self, **more: Any) -> Any:
@@ -213,6 +213,39 @@ def test_a_launch_is_written_down_right_before_it_is_sent(tmp_path: Path) -> Non
     assert opened[0] - before >= 10
     assert len(ages) == 1
     assert ages[0] <= 2
+
+
+class _KilledError(BaseException):
+    """The process ends here; nothing after it runs."""
+
+
+@pytest.mark.parametrize("path", ["/api/v1/ssh-keys", "/api/v1/firewall-rulesets"])
+def test_what_a_killed_run_still_makes_for_the_stack_ends_with_it(tmp_path: Path, path: str) -> None:
+    """A key or ruleset that was asked for takes effect 30 s after the kill, while the stack is ended."""
+    run = Run(tmp_path, Case(""), allowed_sources=("203.0.113.0/24",))
+    answer, sleep, clock = run.wire.handle_request, run.emulated.clock.sleep, run.emulated.clock
+    late: list[tuple[float, Any]] = []
+
+    def killed(request: Any) -> Any:
+        if request.method == "POST" and request.url.path == path and not late:
+            late.append((clock.time() + 30, request))
+            raise _KilledError
+        return answer(request)
+
+    def passing(seconds: float, cancel: threading.Event | None = None) -> None:
+        sleep(seconds, cancel)
+        while late and clock.time() >= late[0][0]:
+            answer(late.pop()[1])
+
+    run.wire.handle_request = killed  # type: ignore[method-assign]
+    with pytest.raises(_KilledError):
+        run.up()
+    run.wire.handle_request = answer  # type: ignore[method-assign]
+    clock.sleep = passing  # type: ignore[method-assign]
+    run.down()
+    assert late == []
+    left = run.emulated.account()
+    assert (left["ssh_keys"], left["firewall_rulesets"]) == ([], [])
 
 
 def test_a_drought_waits_for_no_turn(tmp_path: Path) -> None:
