@@ -109,6 +109,7 @@ class EmulatedNet:
         late_s = self.late(line)
         self.clock.sleep(LATENCY_S)
         with self._lock:
+            self.settle()  # what was under way comes first
             task = self._loop.create_task(self._serve(request, body, late_s or 0.0))
             self.settle()
         if late_s is not None:

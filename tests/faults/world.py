@@ -80,7 +80,8 @@ class World:
             cloud.change_settings({"keys": {KEY: {"account": ACCOUNT}, OTHER_KEY: {"account": "other"}}})
         self.change("runpod", ready_after_s=20.0, tcp_listeners=False)
         self.change("lambda", boot_s=60.0)
-        self._defaults = {name: cloud.settings() for name, cloud in self.net.emulators.clouds.items()}
+        self._defaults: dict[str, dict[str, Any]] = {}
+        self.keep_settings()
 
     def close(self) -> None:
         self.net.close()
@@ -107,6 +108,10 @@ class World:
         self.net.spoil = lambda _line, answer: answer
         for name, cloud in self.net.emulators.clouds.items():
             cloud.change_settings(self._defaults[name])
+
+    def keep_settings(self) -> None:
+        """What is set now is how the clouds are: `heal` goes back to it."""
+        self._defaults = {name: cloud.settings() for name, cloud in self.net.emulators.clouds.items()}
 
     def control(self, cloud: str, method: str, path: str, body: Any = None) -> Any:
         """One call to the control endpoints of an emulated cloud."""
