@@ -20,7 +20,7 @@ from gpu_clouds.errors import (
     RetiredError,
     ValidationError,
 )
-from gpu_clouds.intents import Intent, IntentLog, ending
+from gpu_clouds.intents import Intent, IntentLog, ending, ending_objects
 from gpu_clouds.inventory import poll_interval
 from gpu_clouds.marker import Marker, stack_prefix
 from gpu_clouds.models import Instance, InstanceState
@@ -260,7 +260,7 @@ class Ender:
                 for cloud in clouds.values():
                     # A node that was handed out in this run lives on, and needs them.
                     if isinstance(cloud, OwnsStackObjects) and not self._spares_any(cloud, prefix):
-                        self._end_stack_objects(cloud, cloud, owner, stack_id)
+                        self._end_stack_objects(cloud, cloud, owner, stack_id, intents)
                 return list(ended.values())
             now = self._clock.monotonic()
             if found:
@@ -313,10 +313,11 @@ class Ender:
 
     def _note(self, cloud: GpuCloud, marker: str, intents: IntentLog | None) -> Intent | None:
         """Puts a delete on disk before it is sent: it may take effect after this process has died."""
-        if intents is None or not marker:
-            return None
+        return None if intents is None or not marker else self._open_note(cloud, ending(marker), intents)
+
+    def _open_note(self, cloud: GpuCloud, marker: str, intents: IntentLog) -> Intent | None:
         try:
-            return intents.open(ending(marker), cloud.name)
+            return intents.open(marker, cloud.name)
         except ValidationError as error:
             self._progress(error.message)  # an end that can't be noted is better than none
             return None
@@ -328,14 +329,22 @@ class Ender:
         )
 
     def _end_stack_objects(
-        self, cloud: GpuCloud, objects: OwnsStackObjects, owner: str, stack_id: str
+        self,
+        cloud: GpuCloud,
+        objects: OwnsStackObjects,
+        owner: str,
+        stack_id: str,
+        intents: IntentLog,
     ) -> None:
         """Deletes what a cloud keeps for the stack as a whole; it may count as in use for a while."""
         start = self._clock.monotonic()
+        # As long as this is not over, whoever brings the stack up again must not rely on what is listed.
+        note = self._open_note(cloud, ending_objects(stack_prefix(owner, stack_id)), intents)
         while True:
             self._may_send()
             try:
                 objects.delete_stack_objects(owner, stack_id)
+                _answered(note, intents)
                 return
             except CancelledError:
                 raise

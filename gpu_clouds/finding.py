@@ -21,7 +21,7 @@ from gpu_clouds.errors import (
     TransientError,
     ValidationError,
 )
-from gpu_clouds.intents import ending
+from gpu_clouds.intents import ending, ending_objects
 from gpu_clouds.marker import Marker
 from gpu_clouds.models import Candidate, Instance, InstanceState
 from gpu_clouds.operation import Match, Operation, Phase
@@ -110,8 +110,9 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
     """
     node = op.request.node
     settle_s = op.request.settle_s
-    # A node that is about to end must not be adopted.
-    left = max(op.intents.settle_left(start, settle_s) for start in (op.node_prefix, ending(op.node_prefix)))
+    # A node that is about to end must not be adopted, and a key that is about to end must not be relied on.
+    noted = (op.node_prefix, ending(op.node_prefix), ending_objects(op.stack))
+    left = max(op.intents.settle_left(start, settle_s) for start in noted)
     if left > 0:
         op.say(Phase.QUEUED, f"a request of a killed run may still take effect: waiting {left:.0f} s")
         op.clock.sleep(left, op.cancel)

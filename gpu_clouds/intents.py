@@ -73,6 +73,15 @@ def ending(marker: str) -> str:
     return f"end:{marker}"
 
 
+def ending_objects(prefix: str) -> str:
+    """Under which marker the end of what a cloud keeps for a whole stack is noted.
+
+    Args:
+        prefix: `stack_prefix(owner, stack_id)`.
+    """
+    return ending(f"{prefix}objects-")
+
+
 def state_root() -> Path:
     """`GPUPLANE_STATE_DIR`, else `gpuplane` in the user's folder for state."""
     named = os.environ.get("GPUPLANE_STATE_DIR", "")

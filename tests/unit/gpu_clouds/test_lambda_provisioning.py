@@ -248,6 +248,42 @@ def test_what_a_killed_run_still_makes_for_the_stack_ends_with_it(tmp_path: Path
     assert (left["ssh_keys"], left["firewall_rulesets"]) == ([], [])
 
 
+def test_a_key_that_a_killed_destroy_still_deletes_is_not_relied_on(tmp_path: Path) -> None:
+    """The delete takes effect 30 s after the kill, or between the look for the key and the next launch."""
+    run = Run(tmp_path, Case(""))
+    run.up()
+    answer, sleep, clock = run.wire.handle_request, run.emulated.clock.sleep, run.emulated.clock
+    late: list[tuple[float, Any]] = []
+
+    def killed(request: Any) -> Any:
+        if request.method == "DELETE" and "/ssh-keys/" in request.url.path and not late:
+            late.append((clock.time() + 30, request))
+            raise _KilledError
+        return answer(request)
+
+    def passing(seconds: float, cancel: threading.Event | None = None) -> None:
+        sleep(seconds, cancel)
+        while late and clock.time() >= late[0][0]:
+            answer(late.pop()[1])
+
+    run.wire.handle_request = killed  # type: ignore[method-assign]
+    with pytest.raises(_KilledError):
+        run.down()
+
+    def at_the_worst_moment(request: Any) -> Any:
+        if request.url.path == LAUNCH and late:
+            answer(late.pop()[1])
+        return answer(request)
+
+    run.wire.handle_request = at_the_worst_moment  # type: ignore[method-assign]
+    clock.sleep = passing  # type: ignore[method-assign]
+    got = run.up()
+    assert (late, run.living) == ([], [got.instance.id])
+    assert run.launches == 2
+    run.down()
+    assert run.emulated.account()["ssh_keys"] == []
+
+
 def test_a_drought_waits_for_no_turn(tmp_path: Path) -> None:
     run = Run(tmp_path, Case("", settings={"capacity": {"*|*": 0}}))
     before = run.emulated.clock.time()
