@@ -24,6 +24,7 @@ from gpu_clouds.errors import (
     ValidationError,
 )
 from gpu_clouds.intents import IntentLog
+from gpu_clouds.marker import DECLARED, stack_prefix
 from gpu_clouds.models import AccountStatus
 from gpu_clouds.provisioning import Provisioner
 from gpu_clouds.registry import clock_from_environment, connect
@@ -175,6 +176,7 @@ class Shared:
         """Remembers that this run has made the stack's LeakGuard: nobody else can have made its nodes."""
         with self._lock:
             self._new_stacks.add(stack_id)
+        self.run.mark_new(stack_prefix(DECLARED, stack_id))
 
     def is_new(self, stack_id: str) -> bool:
         """Whether this run has made the stack's LeakGuard."""

@@ -60,8 +60,12 @@ def sort_out(matches: Iterable[Match], preferred_id: str = "") -> Found:
     return Found(healthy[0] if healthy else None, tuple(healthy[1:]), failed)
 
 
-def current(op: Operation) -> list[Match]:
+def current(op: Operation, since: float | None = None) -> list[Match]:
     """Lists every account and gives the nodes that stand for this request, those given up left out.
+
+    Args:
+        op: The operation.
+        since: A listing of the last seconds will do if it began then or later; None: only a new one.
 
     Raises:
         GpuCloudError: An account can't be listed; a node may run there.
@@ -69,7 +73,7 @@ def current(op: Operation) -> list[Match]:
     found: dict[tuple[str, str], Match] = {}
     others: dict[tuple[str, str], str] = {}
     for cloud in op.accounts():
-        instances = _list_node(op, cloud.credentials)
+        instances = _list_node(op, cloud.credentials, since)
         mine = matching(op, cloud.credentials, instances, op.dead)
         for match in mine:
             found.setdefault(match.key, match)
@@ -98,8 +102,13 @@ def matching(
     return found
 
 
-def find(op: Operation, preferred_id: str = "") -> Match | None:
+def find(op: Operation, preferred_id: str = "", *, unseen: bool = False) -> Match | None:
     """Steps 0 and 1 of a create.
+
+    Args:
+        op: The operation.
+        preferred_id: Where several exist, this one stays.
+        unseen: No other operation of this run has been about this node.
 
     Returns:
         The node to adopt; None where one has to be launched.
@@ -126,7 +135,9 @@ def find(op: Operation, preferred_id: str = "") -> Match | None:
             wait = first + FIRST_LISTINGS_APART_S - op.clock.monotonic()
             if wait > 0:
                 op.clock.sleep(wait, op.cancel)
-        matches = [*current(op)]
+        # Of a stack that this run has made, a node that nobody has launched needs no listing of its own.
+        shares = unseen and left <= 0 and not preferred_id and not op.intents.answered(op.node_prefix)
+        matches = [*current(op, op.run.new_since(op.stack) if shares else None)]
         matches += _not_listed_yet(op, preferred_id, {m.key for m in matches})
     except CancelledError:
         raise
@@ -190,9 +201,10 @@ def _not_listed_yet(op: Operation, preferred_id: str, listed: Collection[tuple[s
     return list(found.values())
 
 
-def _list_node(op: Operation, credentials: str) -> list[Instance]:
+def _list_node(op: Operation, credentials: str, since: float | None) -> list[Instance]:
     feed = op.run.feed(op.clouds[credentials], op.stack)
-    return _patiently(op, lambda: feed.fresh(op.cancel).by_node.get(op.node_prefix, []))
+    look = partial(feed.fresh, op.cancel) if since is None else partial(feed.recent, since, op.cancel)
+    return _patiently(op, look).by_node.get(op.node_prefix, [])
 
 
 def _patiently(op: Operation, look: Callable[[], _T]) -> _T:

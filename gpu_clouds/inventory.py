@@ -19,6 +19,8 @@ from gpu_clouds.models import Instance
 
 POLL_MIN_S = 5.0
 POLL_MAX_S = 30.0
+RECENT_S = 5.0
+"""For so long after its beginning a listing will do for `Feed.recent`."""
 _LOOK_UP_S = 1.0
 """The thread that waits for the next poll looks up this often for somebody who needs it earlier."""
 
@@ -66,6 +68,7 @@ class _State:
     """Guarded by the feed's condition."""
 
     started: int = 0
+    began: float = 0.0
     listing: bool = False
     timing: bool = False
     last: Listing | _Failure | None = None
@@ -106,6 +109,22 @@ class Feed:
         """
         return self._get(self._clock.monotonic(), None, cancel)
 
+    def recent(self, since: float, cancel: threading.Event | None) -> Listing:
+        """A listing that began at `since` or later and less than 5 s ago; a fresh one where there is none.
+
+        For somebody who knows that nothing can have changed in between what concerns them.
+
+        Args:
+            since: `Clock.monotonic()` of the earliest beginning that will do.
+            cancel: As in `fresh`.
+
+        Raises:
+            CancelledError: `cancel` was set.
+            GpuCloudError: The list call failed.
+        """
+        now = self._clock.monotonic()
+        return self._get(now, None, cancel, began_after=max(since, now - RECENT_S))
+
     def next(self, waiting_since: float, cancel: threading.Event | None) -> Listing:
         """The next listing of those who wait: 5 s to 30 s from now, or any that somebody else needs earlier.
 
@@ -120,10 +139,22 @@ class Feed:
         now = self._clock.monotonic()
         return self._get(now, poll_interval(now - waiting_since), cancel)
 
-    def _get(self, now: float, interval: float | None, cancel: threading.Event | None) -> Listing:
+    def _get(
+        self,
+        now: float,
+        interval: float | None,
+        cancel: threading.Event | None,
+        began_after: float = float("inf"),
+    ) -> Listing:
         state = self._state
         with self._cond:
             wanted = state.started + 1
+            if state.began >= began_after:
+                last = state.last
+                if isinstance(last, Listing) and last.number == state.started:
+                    return last
+                if state.listing:
+                    wanted = state.started
             state.waiters += 1
             me = state.waiters
             state.asked[me] = (wanted, now if interval is None else now + interval)
@@ -159,6 +190,7 @@ class Feed:
         state = self._state
         state.listing = True
         state.started += 1
+        state.began = self._clock.monotonic()
         number = state.started
         answer: Listing | _Failure | None = None
         self._cond.release()

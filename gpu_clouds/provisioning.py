@@ -139,12 +139,12 @@ class Provisioner:
         if not request.candidates:
             raise ValidationError(f"[{request.node}] no candidate: name at least one cloud and GPU")
         self._probe.check(request.readiness)
-        with self._run.claim(op.node_prefix):
+        with self._run.claim(op.node_prefix) as first:
             op.say(Phase.QUEUED)
             try:
                 op.accounts()
                 op.check_cancel()
-                done = _take_over(op) if request.adopt_id else _find_or_launch(op, preferred_id)
+                done = _take_over(op) if request.adopt_id else _find_or_launch(op, preferred_id, first)
             except GpuCloudError:
                 op.say(Phase.FAILED)
                 raise
@@ -153,8 +153,8 @@ class Provisioner:
             return done
 
 
-def _find_or_launch(op: Operation, preferred_id: str) -> Provisioned:
-    match = find(op, preferred_id)
+def _find_or_launch(op: Operation, preferred_id: str, first: bool) -> Provisioned:
+    match = find(op, preferred_id, unseen=first)
     if match is not None:
         op.say(Phase.PROVISIONING, f"adopting {match.cloud.name} node {match.instance.id}")
         done = _finish(op, _with_image(op, match), adopted=True)

@@ -38,6 +38,8 @@ class Run:
         self._first_listed: dict[tuple[str, str, str], float] = {}
         self._returned: set[tuple[str, str]] = set()
         self._claimed: set[str] = set()
+        self._ever_claimed: set[str] = set()
+        self._new_since: dict[str, float] = {}
         self._avoided: dict[tuple[str, str], str] = {}
         self.caches = CacheBook()
         self._offers: dict[tuple[str, str, tuple[Candidate, ...]], tuple[float, list[Offer]]] = {}
@@ -55,6 +57,20 @@ class Run:
             if key not in self._feeds:
                 self._feeds[key] = Feed(cloud, prefix, self._clock, self._condition)
             return self._feeds[key]
+
+    def mark_new(self, prefix: str) -> None:
+        """Remembers that this run has made the stack's LeakGuard, now.
+
+        Args:
+            prefix: `stack_prefix(owner, stack_id)`.
+        """
+        with self._lock:
+            self._new_since[prefix] = self._clock.monotonic()
+
+    def new_since(self, prefix: str) -> float | None:
+        """`Clock.monotonic()` at which this run made the stack's LeakGuard; None if it did not."""
+        with self._lock:
+            return self._new_since.get(prefix)
 
     def first_listed_at(self, cloud: GpuCloud, prefix: str, cancel: threading.Event | None) -> float:
         """When this run listed the stack with this credential set for the first time; lists if it never did.
@@ -100,8 +116,8 @@ class Run:
             return {region: why for (cloud, region), why in self._avoided.items() if cloud == cloud_name}
 
     @contextmanager
-    def claim(self, node_prefix: str) -> Iterator[None]:
-        """Holds a node's name; for good when the block ends well.
+    def claim(self, node_prefix: str) -> Iterator[bool]:
+        """Holds a node's name; for good when the block ends well. Gives whether it is for the first time.
 
         Args:
             node_prefix: `Marker.node_prefix`.
@@ -115,10 +131,12 @@ class Run:
                     f"two nodes of this program are both called {node_prefix[14:-1]!r}; give each its "
                     f"own name"
                 )
+            first = node_prefix not in self._ever_claimed
             self._claimed.add(node_prefix)
+            self._ever_claimed.add(node_prefix)
         well = False
         try:
-            yield
+            yield first
             well = True
         finally:
             if not well:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_clouds.errors import CancelledError, TransientError
+from gpu_clouds.errors import AuthError, CancelledError, TransientError
 from gpu_clouds.inventory import Listing, poll_interval
 from gpu_clouds.marker import stack_prefix
 from gpu_clouds.provisioning import Provisioned, ProvisioningError
@@ -38,6 +38,58 @@ def test_a_fleet_costs_few_listings(count: int, world: World) -> None:
     assert world.runpod.calls.count("get") == 0
     # 90 s of booting at 5 s or more apart, and a handful for the search before the launch.
     assert world.runpod.calls.count("list") <= 90 / 5 + 10
+
+
+def _lists_before_launches(world: World, count: int) -> int:
+    """Listings of a fleet until its last launch; the stack is made 100 s into the run."""
+    run = world.start()
+    run.intents.known_machine = True
+    run.run.feed(run.clouds["main"], PREFIX).fresh(None)
+    world.clock.sleep(100)
+    run.run.mark_new(PREFIX)
+    world.runpod.latency = 0.2
+    before = len(world.runpod.calls)
+
+    def up(i: int) -> Provisioned:
+        world.clock.sleep(i * 0.1)
+        return run.up(request(f"n{i}", H100, first_listing_once=True))
+
+    results = world.clock.run_all([partial(up, i) for i in range(count)])
+    assert all(isinstance(r, Provisioned) for r in results), results[:1]
+    calls = world.runpod.calls[before:]
+    return calls[: len(calls) - calls[::-1].index("create")].count("list")
+
+
+def test_the_nodes_of_a_new_stack_share_their_first_listing(world: World) -> None:
+    # 4 s from the first to the last: one listing, which began after the stack was made.
+    assert _lists_before_launches(world, 40) == 1
+
+
+def test_a_listing_is_shared_for_five_seconds(world: World) -> None:
+    # They come in the course of 8 s.
+    assert 2 <= _lists_before_launches(world, 80) <= 3
+
+
+def test_a_listing_from_before_the_stack_was_made_is_not_shared(world: World) -> None:
+    run = world.start()
+    run.intents.known_machine = True
+    feed = run.run.feed(run.clouds["main"], PREFIX)
+    old = feed.fresh(None)
+    world.runpod.plant(spec_of(request("n0", H100)))
+    world.clock.sleep(1)
+    run.run.mark_new(PREFIX)
+    assert run.up(request("n0", H100)).adopted
+    assert feed.recent(world.clock.monotonic() - 0.5, None).number > old.number
+
+
+def test_a_node_that_this_run_was_about_before_is_looked_for_anew(world: World) -> None:
+    run = world.start()
+    run.run.mark_new(PREFIX)
+    world.runpod.script = [Launch(error=AuthError("bad key"))]
+    with pytest.raises(ProvisioningError, match="bad key"):
+        run.up(request("n0", H100, first_listing_once=True))
+    world.runpod.plant(spec_of(request("n0", H100)))
+    assert run.up(request("n0", H100, first_listing_once=True)).adopted
 
 
 def test_a_fleet_that_is_cancelled_leaves_nothing(world: World) -> None:
