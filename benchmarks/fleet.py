@@ -114,9 +114,9 @@ def measure(
     seconds = time.monotonic() - start
     peak = memory.stop()
     calls = {name: count - before.get(name, 0) for name, count in emulator.counts().items()}
-    if ended.status or len(set(slugs(emulator.pods(key)))) != nodes:
+    if ended.status or len(set(slugs(emulator.nodes(key)))) != nodes:
         raise SystemExit(
-            f"up failed, or the cloud holds {len(emulator.pods(key))} nodes:\n{ended.output[-4000:]}"
+            f"up failed, or the cloud holds {len(emulator.nodes(key))} nodes:\n{ended.output[-4000:]}"
         )
     state_bytes = stack.state_path().stat().st_size
     start = time.monotonic()
@@ -128,8 +128,10 @@ def measure(
         timeout_s=STOCK_LIMIT_S + nodes * 2,
     )
     destroy_seconds = time.monotonic() - start
-    if ended.status or emulator.pods(key):
-        raise SystemExit(f"destroy failed, {len(emulator.pods(key))} nodes are left:\n{ended.output[-4000:]}")
+    if ended.status or emulator.nodes(key):
+        raise SystemExit(
+            f"destroy failed, {len(emulator.nodes(key))} nodes are left:\n{ended.output[-4000:]}"
+        )
     return Measured(seconds, destroy_seconds, peak, state_bytes, {k: v for k, v in calls.items() if v})
 
 
@@ -183,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="gpuplane-fleet-") as name:
         folder = Path(name)
         emulator = Emulator(
-            folder / "emulator", {"ready_after_s": BOOT_S, "rate_limit": "none"}, time_scale=1
+            folder / "emulator", {"runpod": {"ready_after_s": BOOT_S, "rate_limit": "none"}}, time_scale=1
         )
         try:
             run = compare if nodes == COMPARED_NODES else scale

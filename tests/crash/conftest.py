@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,25 @@ from tests.crash.world import Emulator
 
 BOOT_S = 4
 """Emulated seconds until a node serves: one poll that finds it starting, one that finds it ready."""
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "runpod": {"ready_after_s": BOOT_S, "rate_limit": "none"},
+    "lambda": {"boot_s": BOOT_S, "ip_after_s": 1, "terminating_s": 2, "terminated_visible_s": 5},
+    "paperspace": {
+        "provision_s": 1,
+        "starting_s": 1,
+        "serviceready_s": 1,
+        "delete_s": 2,
+        "upgrade_s": 2,
+        "event_start_s": 0.5,
+        "capacity_fails_after_s": 4,
+    },
+}
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One emulator for the whole session."""
-    made = Emulator(tmp_path_factory.mktemp("emulator"), {"ready_after_s": BOOT_S, "rate_limit": "none"})
+    made = Emulator(tmp_path_factory.mktemp("emulator"), SETTINGS)
     yield made
     made.close()
 

@@ -9,7 +9,6 @@ Connections from before the thaw are dead from then on; only what connects anew 
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import threading
 import time
@@ -18,6 +17,8 @@ from enum import StrEnum, unique
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urlsplit
+
+from tests.crash.operations import WRITING, operation_of
 
 
 @unique
@@ -28,34 +29,6 @@ class Cut(StrEnum):
     LATE = "late"  # sent, no effect yet: the cloud gets it a while after the kill
     UNANSWERED = "unanswered"  # it took effect, the client never learns
     ANSWERED = "answered"  # the client got its answer and dies before it can do anything more
-
-
-_OPERATIONS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
-    (name, method, re.compile(path))
-    for name, method, path in (
-        ("list", "GET", r"/v2/pods"),
-        ("launch", "POST", r"/v2/pods"),
-        ("get", "GET", r"/v2/pods/[^/]+"),
-        ("patch", "PATCH", r"/v2/pods/[^/]+"),
-        ("delete", "DELETE", r"/v2/pods/[^/]+"),
-        ("action", "POST", r"/v2/pods/[^/]+/action"),
-        ("logs", "GET", r"/v2/pods/[^/]+/logs"),
-        ("catalogue", "GET", r"/v2/catalog/.*"),
-        ("probe", "GET", r"/proxy/.*"),
-    )
-)
-
-WRITING = frozenset({"launch", "patch", "delete", "action"})
-"""Operations that change something in the cloud; any other non-GET call counts too."""
-
-
-def operation_of(method: str, path: str) -> str:
-    """Short name of a call; method and path where it is none that is known."""
-    bare = urlsplit(path).path
-    for name, its_method, pattern in _OPERATIONS:
-        if method == its_method and pattern.fullmatch(bare):
-            return name
-    return f"{method} {bare}"
 
 
 @dataclass(slots=True)

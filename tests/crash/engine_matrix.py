@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.cutting_proxy import WRITING, Cut
+from tests.crash.cutting_proxy import Cut
 from tests.crash.engine_stack import Ended, EngineStack, Running
-from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, World, leaks, slugs
+from tests.crash.operations import WRITING
+from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, World, leaks, slugs, stray
 
 WORKERS = 3
 COMMAND_EVERY = 8
@@ -32,6 +33,7 @@ class EngineScenario:
         args: More arguments of the run.
         extra: More environment of the run and its recovery.
         faults: Faults of the cloud during the run, not in the recovery.
+        clouds: Where its nodes may be.
     """
 
     name: str
@@ -40,6 +42,12 @@ class EngineScenario:
     args: tuple[str, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
+    clouds: tuple[str, ...] = ("runpod",)
+
+    @property
+    def copies_nodes(self) -> bool:
+        """Whether what was there before can be made by copying: elsewhere an id stands in too many places."""
+        return self.before is not None and self.clouds == ("runpod",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ class EngineMatrix:
         world, stack = self._start(EngineScenario("lost-state", config, config))
         passed = False
         try:
-            before = sorted(pod["id"] for pod in world.pods())
+            before = sorted(node.id for node in world.nodes())
             shutil.rmtree(stack.state_path().parent)
             stack.init()
             world.proxy.forget()
@@ -130,7 +138,7 @@ class EngineMatrix:
             launches = [str(call) for call in world.proxy.calls if call.writes]
             assert ended.status == 0, ended.output
             assert not wrong(world, stack, config)
-            assert sorted(pod["id"] for pod in world.pods()) == before
+            assert sorted(node.id for node in world.nodes()) == before
             assert not launches
             assert stack.destroy().status == 0
             assert not wrong(world, stack, None)
@@ -138,27 +146,27 @@ class EngineMatrix:
         finally:
             world.close(keep=not passed)
 
-    def _world(self, name: str) -> World:
+    def _world(self, name: str, clouds: Sequence[str]) -> World:
         with self._lock:
             self._serial += 1
             number = self._serial
-        return World.make(self._emulator, self._folder / f"{number:03d}-{name}")
+        return World.make(self._emulator, self._folder / f"{number:03d}-{name}", clouds=clouds)
 
     def _template(self, scenario: EngineScenario) -> _Template:
         """A stack as it is before the run; made once for each stack file."""
-        key = json.dumps(scenario.before, sort_keys=True)
+        key = json.dumps([scenario.before, scenario.after if scenario.before is None else {}], sort_keys=True)
         if key not in self._templates:
-            world = self._world("template")
+            world = self._world("template", scenario.clouds)
             try:
                 stack = EngineStack(
                     world.folder, scenario.before or scenario.after or {}, world.emulator_dir, world.variables
                 )
                 stack.init()
-                if scenario.before is not None:
+                if scenario.copies_nodes:
                     ended = stack.up()
                     problem = wrong(world, stack, scenario.before)
                     assert ended.status == 0 and not problem, f"set-up: {problem}\n{ended.output}"
-                bodies = {pod["id"]: body_of(pod) for pod in world.pods()}
+                bodies = {node.id: body_of(node.row) for node in world.nodes() if node.cloud == "runpod"}
             finally:
                 world.close(keep=True)
             self._templates[key] = _Template(stack, bodies)
@@ -166,14 +174,18 @@ class EngineMatrix:
 
     def _start(self, scenario: EngineScenario) -> tuple[World, EngineStack]:
         template = self._template(scenario)
-        world = self._world(scenario.name)
+        world = self._world(scenario.name, scenario.clouds)
         variables = {**world.variables, **scenario.extra}
         stack = template.stack.clone(world.folder, world.emulator_dir, variables)
         path = stack.state_path()
         text = path.read_text()
         for old, body in template.bodies.items():
-            text = text.replace(old, self._emulator.launch(world.key, body)["id"])
+            text = text.replace(old, self._emulator.launch(world.key, body))
         path.write_text(text)
+        if scenario.before is not None and not scenario.copies_nodes:
+            stack.configure(scenario.before)
+            ended = stack.up()
+            assert ended.status == 0, f"set-up: {ended.output}"
         for fault in scenario.faults:
             world.fault(**fault)
         if scenario.after is not None:
@@ -259,9 +271,9 @@ class EngineMatrix:
 
         The state may know one more: that of a delete that had been sent.
         """
-        pods = {pod["id"] for pod in world.pods()}
+        there = {node.id for node in world.nodes()}
         kept = {one["id"] for one in stack.resources(":GpuNode") if one.get("id")}
-        return [] if pods <= kept else [f"after ^C the cloud holds {pods}, the state {kept}"]
+        return [] if there <= kept else [f"after ^C the cloud holds {there}, the state {kept}"]
 
 
 def body_of(pod: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,17 +294,16 @@ def recovery_config(case: EngineCase) -> Config | None:
 
 def wrong(world: World, stack: EngineStack, config: Config | None) -> str:
     """How cloud and state differ from what the stack file declares; empty: not at all."""
-    pods = world.pods()
+    there = world.nodes()
     clusters: Mapping[str, Mapping[str, Any]] = (config or {}).get("clusters", {})
     wanted = sorted(f"{name}-{n}" for name, cluster in clusters.items() for n in range(cluster["nodes"]))
     problems = []
-    if slugs(pods) != wanted:
-        problems.append(f"the cloud holds {[pod['name'] for pod in pods]} instead of {wanted}")
+    if slugs(there) != wanted:
+        problems.append(f"the cloud holds {[node.name for node in there]} instead of {wanted}")
     nodes = stack.resources(":GpuNode")
-    if sorted(one.get("id", "") for one in nodes) != sorted(pod["id"] for pod in pods):
-        problems.append(
-            f"the state holds {[one.get('id') for one in nodes]}, the cloud {[p['id'] for p in pods]}"
-        )
+    kept = sorted(one.get("outputs", {}).get("instanceId") or one.get("id", "") for one in nodes)
+    if kept != sorted(node.id for node in there):
+        problems.append(f"the state holds {kept}, the cloud {[node.id for node in there]}")
     if half := [
         one["urn"]
         for one in nodes
@@ -303,14 +314,11 @@ def wrong(world: World, stack: EngineStack, config: Config | None) -> str:
         problems.append(f"the state still holds {[one['urn'] for one in stack.state()['resources']]}")
     if pending := stack.pending():
         problems.append(f"pending operations: {pending}")
-    images = {
-        f"{name}-{n}": cluster["image"] for name, cluster in clusters.items() for n in range(cluster["nodes"])
-    }
-    problems += [
-        f"{pod['name']} runs {pod['image']}"
-        for pod in pods
-        if slugs([pod])[0] in images and pod["image"] != images[slugs([pod])[0]]
-    ]
+    for node in there:
+        image = clusters.get(slugs([node])[0].rpartition("-")[0], {}).get("image")
+        if node.cloud == "runpod" and image not in (None, node.row["image"]):
+            problems.append(f"{node.name} runs {node.row['image']}")
+    problems += stray(there, world.belongings())
     return "; ".join(problems)
 
 

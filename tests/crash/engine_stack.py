@@ -113,15 +113,14 @@ class _OnFiles(Pulumi):
             for lock in read_locks(self.backend, self.stack):
                 lock.file.unlink(missing_ok=True)
             return ""
-        saved = (
-            json.loads(self.state.read_text()) if self.state.exists() else {"version": 3, "checkpoint": {}}
-        )
-        if arguments == ("stack", "import"):
-            saved["checkpoint"]["latest"] = json.loads(stdin)["deployment"]
-            self.state.write_text(json.dumps(saved))
-            return ""
-        assert arguments == ("stack", "export"), arguments
-        return json.dumps({"version": 3, "deployment": saved["checkpoint"].get("latest") or {}})
+        saved = json.loads(self.state.read_text()) if self.state.exists() else None
+        if arguments == ("stack", "export"):
+            latest = saved["checkpoint"].get("latest") if saved else None
+            return json.dumps({"version": 3, "deployment": latest or {}})
+        assert saved and arguments == ("stack", "import"), arguments
+        saved["checkpoint"]["latest"] = json.loads(stdin)["deployment"]
+        self.state.write_text(json.dumps(saved))
+        return ""
 
 
 @cache

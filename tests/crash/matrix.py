@@ -1,35 +1,39 @@
 """Every HTTP call of an operation, cut at four points; host or engine die there; then the recovery.
 
-The cases of a scenario share one cloud account and one folder of intents, each with a stack of its own: what
-they are about is one process that is killed and another that recovers. The killed host is a new process for
-each case. One setup host brings up what was there before, and one recovery host, which has seen nothing of
-it, recovers.
+Some cases run at once. Each place where one runs has a cloud account and a folder of intents, and each case a
+stack of its own: what they are about is one process that is killed and another that recovers. The killed host
+is a new process for each case. One setup host in each place brings up what was there before, and one recovery
+host, which has seen nothing of it, recovers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dynamic_providers.host.registry import PROGRAM_FILE
-from tests.crash.cutting_proxy import WRITING, Cut
+from tests.crash.cutting_proxy import Cut
 from tests.crash.driven_engine import Declared, DrivenEngine
 from tests.crash.forked_host import Forker
-from tests.crash.host_process import Host, HostDiedError, StepFailedError, host_environment
-from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, Pod, World, leaks, slugs
+from tests.crash.host_process import Host, HostDiedError, StepFailedError, host_environment, to_plain
+from tests.crash.operations import WRITING
+from tests.crash.world import CANARY, SETTLE_REAL_S, Emulator, Node, World, leaks, slugs, stray
 
-WORKERS = 8
+WORKERS = 6
 """Cases at once: they wait for most of their time."""
 FENCE_GRACE_S = 0.15
 """Real seconds from the engine's death until no write may reach the cloud any more."""
 
+T = TypeVar("T")
 Program = Callable[[str], Sequence[Declared]]
 """What is declared, for a stackId."""
 
@@ -43,6 +47,7 @@ class Scenario:
         before: What is up before the operation; None: nothing, not even the guard.
         after: What the operation makes true; None: it destroys.
         forgets: Names of resources that are lost from the state before the operation.
+        clouds: Where its nodes may be.
         recoveries: What is tried after the kill.
         faults: Faults of the cloud while the operation runs, not in the recovery; for this stack's nodes.
     """
@@ -50,6 +55,7 @@ class Scenario:
     name: str
     before: Program | None
     after: Program | None
+    clouds: tuple[str, ...] = ("runpod",)
     forgets: tuple[str, ...] = ()
     recoveries: tuple[str, ...] = ("up", "destroy")
     faults: tuple[Mapping[str, Any], ...] = ()
@@ -103,7 +109,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Shared:
-    """What the cases of a scenario have together."""
+    """What the cases that run one after another in one place have together."""
 
     world: World
     setup: Host
@@ -141,20 +147,34 @@ class Matrix:
 
     def run(self, scenario: Scenario) -> list[Outcome]:
         """Records one clean run, then cuts every call of it in every way."""
-        world = World.make(self._emulator, self._folder / "shared")
-        hosts = [self._host(world), self._host(world)]
-        try:
-            for host in hosts:
-                host.connect(self._config(world.key))
-            shared = _Shared(world, *hosts)
-            calls = self._record(scenario, shared)
+        places: queue.SimpleQueue[_Shared] = queue.SimpleQueue()
+        with contextlib.ExitStack() as stack:
+            for number in range(WORKERS):
+                places.put(self._place(stack, number, scenario.clouds))
+            calls = self._in_place(places, lambda shared: self._record(scenario, shared))
             assert calls, f"{scenario.name}: no call at all"
+
+            def run(case: Case) -> Outcome:
+                return self._in_place(places, lambda shared: self._run_case(case, shared))
+
             with ThreadPoolExecutor(WORKERS) as pool:
-                return list(pool.map(lambda case: self._run_case(case, shared), cases_of(scenario, calls)))
+                return list(pool.map(run, cases_of(scenario, calls)))
+
+    def _in_place(self, places: queue.SimpleQueue[_Shared], work: Callable[[_Shared], T]) -> T:
+        shared = places.get()
+        try:
+            return work(shared)
         finally:
-            for host in hosts:
-                host.close()
-            world.close(keep=True)
+            places.put(shared)
+
+    def _place(self, stack: contextlib.ExitStack, number: int, clouds: Sequence[str]) -> _Shared:
+        world = World.make(self._emulator, self._folder / f"place-{number}", clouds=clouds)
+        stack.callback(world.close, keep=True)
+        hosts = [self._host(world), self._host(world)]
+        for host in hosts:
+            stack.callback(host.close)
+            host.connect(self._config(world.key))
+        return _Shared(world, *hosts)
 
     def _host(self, world: World) -> Host:
         if self._providers:
@@ -183,7 +203,7 @@ class Matrix:
             world.proxy.forget()
             _operate(engine, host, scenario.after, stack_id)
             calls = [(call.operation, call.nth) for call in world.proxy.calls]
-            problem = wrong(world.pods(stack_id), engine, scenario.after, stack_id)
+            problem = wrong(world, engine, scenario.after, stack_id)
             assert not problem, f"{scenario.name}, undisturbed: {problem}\n{_history(world)}\n{_said(host)}"
             passed = True
             return calls
@@ -281,7 +301,7 @@ class Matrix:
             return [f"the recovery failed: {error}"]
         finally:
             world.proxy.settle()
-        if problem := wrong(world.pods(stack_id), engine, program, stack_id):
+        if problem := wrong(world, engine, program, stack_id):
             return [problem]
         if program is None:
             return []
@@ -327,25 +347,38 @@ def in_time(world: World) -> bool:
     )
 
 
-def wrong(pods: Sequence[Pod], engine: DrivenEngine, program: Program | None, stack_id: str) -> str:
-    """How cloud and state differ from what the program declares; empty: not at all."""
+def wrong(world: World, engine: DrivenEngine, program: Program | None, stack_id: str) -> str:
+    """How clouds and state differ from what the program declares; empty: not at all."""
+    there = world.nodes(stack_id)
     declared = program(stack_id) if program is not None else ()
     nodes = {one.inputs["node"]: one for one in declared if one.type.endswith(":GpuNode")}
     problems = []
-    if slugs(pods) != sorted(nodes):
-        problems.append(f"the cloud holds {[pod['name'] for pod in pods]} instead of {sorted(nodes)}")
-    kept = sorted(k.id for k in engine.kept if k.urn.split("::")[2].endswith(":GpuNode"))
-    if kept != sorted(pod["id"] for pod in pods):
-        problems.append(f"the state holds {kept}, the cloud {[pod['id'] for pod in pods]}")
+    if slugs(there) != sorted(nodes):
+        problems.append(f"the clouds hold {[node.name for node in there]} instead of {sorted(nodes)}")
+    # A resource keeps its id when its node was made anew; `instanceId` is the node's.
+    states = [k for k in engine.kept if k.urn.split("::")[2].endswith(":GpuNode")]
+    kept = sorted(to_plain(k.outputs).get("instanceId") or k.id for k in states)
+    if kept != sorted(node.id for node in there):
+        problems.append(f"the state holds {kept}, the clouds {[node.id for node in there]}")
     if [k for k in engine.kept if k.pending_replacement or k.to_delete or k.init_errors]:
         problems.append("the state holds something half done")
     if program is None and engine.kept:
         problems.append(f"the state still holds {[k.urn for k in engine.kept]}")
-    for pod in pods:
-        node = nodes.get(slugs([pod])[0])
-        if node is not None and pod["image"] != node.inputs["image"]:
-            problems.append(f"{pod['name']} runs {pod['image']}, not {node.inputs['image']}")
+    for node in there:
+        one = nodes.get(slugs([node])[0])
+        if one is not None and not as_declared(node, one.inputs):
+            problems.append(f"{node.name} is not as declared: {node.row}")
+    problems += stray(there, world.belongings(stack_id))
     return "; ".join(problems)
+
+
+def as_declared(node: Node, inputs: Mapping[str, Any]) -> bool:
+    """Whether a node has what can be changed in place."""
+    if node.cloud == "runpod":
+        return bool(node.row["image"] == inputs["image"])
+    if node.cloud == "paperspace":
+        return bool(node.row["storageTotal"] == inputs.get("diskGb", 50) * 1024**3)
+    return True
 
 
 def _operate(engine: DrivenEngine, host: Host, program: Program | None, stack_id: str) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.crash.cutting_proxy import Cut, CuttingProxy, operation_of
+from tests.crash.cutting_proxy import Cut, CuttingProxy
+from tests.crash.operations import operation_of
 
 
 class _Cloud(BaseHTTPRequestHandler):

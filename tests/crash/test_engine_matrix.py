@@ -14,15 +14,18 @@ from tests.crash.engine_matrix import EngineCase, EngineMatrix, EngineScenario, 
 from tests.crash.world import Emulator
 
 NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "1", "PULUMI_SKIP_CHECKPOINTS": "1"}
+ON_RUNPOD = {"cloud": "runpod"}
+ON_LAMBDA = {"cloud": "lambda", "allowedSources": ["203.0.113.0/24"]}
+ON_PAPERSPACE = {"cloud": "paperspace"}
 FREE = {"cloud": "runpod", "credentials": "account", "gpus": ["RTX4090"], "regions": ["EU-RO-1"]}
 
 
-def stack_file(nodes: int = 1, **cluster: Any) -> Mapping[str, Any]:
+def stack_file(nodes: int = 1, account: Mapping[str, Any] = ON_RUNPOD, **cluster: Any) -> Mapping[str, Any]:
     """One account and one cluster."""
     return {
         "stackId": "crash000",
         "credentials": {
-            "account": {"cloud": "runpod", "endpoint": "emulator", "apiKeyEnv": "GPUPLANE_CRASH_KEY"}
+            "account": {"endpoint": "emulator", "apiKeyEnv": "GPUPLANE_CRASH_KEY", **account},
         },
         "clusters": {
             "n": {
@@ -48,6 +51,23 @@ CREATE_FIRST = EngineScenario(
     stack_file(deleteBeforeReplace=False, replaceTrigger="2"),
 )
 UNSAVED = EngineScenario("create, checkpoints skipped", stack_file(0), stack_file(2), extra=NO_CHECKPOINTS)
+
+LAMBDA = stack_file(
+    1,
+    ON_LAMBDA,
+    candidates=[{"cloud": "lambda", "credentials": "account", "gpus": ["A10"], "regions": ["us-west-1"]}],
+)
+PAPERSPACE = stack_file(
+    1,
+    ON_PAPERSPACE,
+    candidates=[
+        {"cloud": "paperspace", "credentials": "account", "gpus": ["RTX-A4000"], "regions": ["ny2"]},
+    ],
+)
+LAMBDA_CREATE = EngineScenario("Lambda, create", None, LAMBDA, clouds=("lambda",))
+LAMBDA_DESTROY = EngineScenario("Lambda, destroy", LAMBDA, None, clouds=("lambda",))
+PAPERSPACE_CREATE = EngineScenario("Paperspace, create", None, PAPERSPACE, clouds=("paperspace",))
+PAPERSPACE_DESTROY = EngineScenario("Paperspace, destroy", PAPERSPACE, None, clouds=("paperspace",))
 
 LAUNCH_CUTS = [
     EngineCase(CREATE, "launch", nth, cut, "both", recovery)
@@ -90,6 +110,20 @@ OTHERS = [
         )
     ),
 ]
+OTHER_CLOUDS = [
+    EngineCase(scenario, operation, 1, cut, "both", recovery)
+    for scenario, operation, cut, recovery in (
+        (LAMBDA_CREATE, "lambda make ruleset", Cut.LATE, "destroy"),
+        (LAMBDA_CREATE, "lambda launch", Cut.LATE, "up"),
+        (LAMBDA_CREATE, "lambda launch", Cut.UNANSWERED, "destroy"),
+        (LAMBDA_DESTROY, "lambda delete", Cut.UNANSWERED, "up"),
+        (LAMBDA_DESTROY, "lambda delete key", Cut.LATE, "up"),
+        (PAPERSPACE_CREATE, "paperspace make script", Cut.LATE, "up"),
+        (PAPERSPACE_CREATE, "paperspace launch", Cut.LATE, "destroy"),
+        (PAPERSPACE_CREATE, "paperspace launch", Cut.UNANSWERED, "up"),
+        (PAPERSPACE_DESTROY, "paperspace delete", Cut.UNANSWERED, "destroy"),
+    )
+]
 SKIPPED = [
     EngineCase(UNSAVED, "launch", nth, cut, "both", recovery)
     for nth, cut in ((1, Cut.LATE), (2, Cut.UNANSWERED), (2, Cut.ANSWERED))
@@ -123,6 +157,10 @@ def test_every_cut_of_a_replace(matrix: EngineMatrix, scenario: EngineScenario) 
 
 def test_cuts_of_create_update_and_delete(matrix: EngineMatrix) -> None:
     judge("engine create, update, delete", matrix.run(OTHERS), may_miss=0)
+
+
+def test_cuts_on_other_clouds(matrix: EngineMatrix) -> None:
+    judge("engine on Lambda and Paperspace", matrix.run(OTHER_CLOUDS), may_miss=0)
 
 
 def test_cuts_with_checkpoints_skipped(matrix: EngineMatrix) -> None:

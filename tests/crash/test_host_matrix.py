@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pulumi.dynamic.dynamic import serialize_provider
 
-from dynamic_providers.gpu_node import GpuNodeProvider
-from dynamic_providers.leak_guard import LeakGuardProvider
 from tests.crash.counting import judge
-from tests.crash.driven_engine import Declared
 from tests.crash.forked_host import Forker
-from tests.crash.host_process import secret
-from tests.crash.matrix import Matrix, Program, Scenario
-from tests.crash.world import CANARY, Emulator
-
-NODE = "pulumi-python:dynamic/gpu:GpuNode"
-GUARD = "pulumi-python:dynamic/gpu:LeakGuard"
-BLOBS = {NODE: serialize_provider(GpuNodeProvider()), GUARD: serialize_provider(LeakGuardProvider())}
-
-SOLD_OUT = {"cloud": "runpod", "credentials": "account", "gpu": "H100-SXM", "region": "US-CA-2"}
-FREE = {"cloud": "runpod", "credentials": "account", "gpu": "RTX4090", "region": "EU-RO-1"}
-
-
-def config(key: str) -> dict[str, object]:
-    """The configuration of a project with one account."""
-    account = {"cloud": "runpod", "endpoint": "emulator", "apiKey": key}
-    return {"gpuplane:credentials": secret(json.dumps({"account": account}))}
-
-
-def node(stack_id: str, name: str, **changed: Any) -> Declared:
-    """One node; `before_replace=False` makes its replacement first."""
-    before_replace = changed.pop("before_replace", True)
-    inputs = {
-        "guard": stack_id,
-        "node": name,
-        "candidates": [FREE],
-        "image": "vllm/vllm-openai:v0.11.0",
-        "ports": ["8000/http"],
-        "env": {"VLLM_API_KEY": secret(f"{CANARY}-upstream")},
-        "readiness": {"kind": "http", "port": 8000, "path": "/health"},
-    }
-    return Declared(NODE, name, {**inputs, **changed}, before_replace)
-
-
-def program(*names: str, **changed: Any) -> Program:
-    """A guard and nodes."""
-
-    def declare(stack_id: str) -> Sequence[Declared]:
-        guard = Declared(
-            GUARD, "guard", {"stackId": stack_id, "credentials": ["account"], "nodes": list(names)}
-        )
-        return [guard, *(node(stack_id, name, **changed) for name in names)]
-
-    return declare
-
+from tests.crash.matrix import Matrix, Scenario
+from tests.crash.programs import RUNPOD, SOLD_OUT, config, program, wrap
+from tests.crash.world import Emulator
 
 ALL: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("create", None, program("a")),
         Scenario("create one more", program("a"), program("a", "b")),
-        Scenario("create, second candidate", program(), program("a", candidates=[SOLD_OUT, FREE])),
+        Scenario("create, second candidate", program(), program("a", candidates=[SOLD_OUT, RUNPOD])),
         Scenario(
             "create, answer lost",
             program(),
@@ -92,5 +45,5 @@ ALL: Mapping[str, Scenario] = {
 def test_after_a_kill_there_is_exactly_what_was_asked_for(
     name: str, emulator: Emulator, forker: Forker, folder: Path
 ) -> None:
-    matrix = Matrix(emulator, forker, folder, config, lambda token: {"__provider": BLOBS[token]})
+    matrix = Matrix(emulator, forker, folder, config, wrap)
     judge(name, matrix.run(ALL[name]))

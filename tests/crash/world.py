@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ TIME_SCALE = 100
 LATE_S = 0.2
 """Real seconds that a late call takes to reach the cloud: well inside the settle time."""
 SETTLE_REAL_S = 60 / TIME_SCALE
-ACCOUNTS = 3000
+ACCOUNTS = 1000
 CANARY = "canary-7f3d91"
 """Part of every account key and of every secret: it must show up in no state, output or log."""
 
-Pod = dict[str, Any]
+CLOUDS = ("runpod", "lambda", "paperspace")
 
 
 def account_key(number: int) -> str:
@@ -37,16 +37,71 @@ def account_key(number: int) -> str:
     return f"{CANARY}-{number:04d}"
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that lives, as its cloud's own API shows it.
+
+    Attributes:
+        cloud: Name of the cloud.
+        id: Its id.
+        name: Its marker.
+        ready: Whether it has started.
+        row: All that the API shows.
+    """
+
+    cloud: str
+    id: str
+    name: str
+    ready: bool
+    row: Mapping[str, Any]
+
+
+_NODES: Mapping[
+    str, tuple[str, str, Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], bool]]
+] = {
+    "runpod": ("/v2/pods", "pods", lambda r: r["status"] != "TERMINATED", lambda r: r["runtime"] is not None),
+    "lambda": (
+        "/api/v1/instances",
+        "data",
+        lambda r: r["status"] in ("booting", "active", "unhealthy"),
+        lambda r: r["status"] == "active",
+    ),
+    "paperspace": (
+        "/paperspace/v1/machines",
+        "items",
+        lambda r: not r["dtDeleted"],
+        lambda r: r["state"] == "ready",
+    ),
+}
+"""Where a cloud lists nodes, in which field, which of them live, which have started."""
+
+_BELONGINGS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "runpod": (("cache", "/v2/network-volumes", "networkVolumes"),),
+    "lambda": (
+        ("key", "/api/v1/ssh-keys", "data"),
+        ("ruleset", "/api/v1/firewall-rulesets", "data"),
+        ("cache", "/api/v1/file-systems", "data"),
+    ),
+    "paperspace": (
+        ("script", "/paperspace/v1/startup-scripts", "items"),
+        ("snapshot", "/paperspace/v1/snapshots", "items"),
+    ),
+}
+"""What else of ours a cloud may hold: kind, where it is listed, in which field."""
+
+
 class Emulator:
-    """The emulated cloud that all cases share, each with an account of its own.
+    """The emulated clouds that all cases share, each with an account of its own.
 
     Args:
-        folder: Its folder.
-        settings: Of the emulated RunPod.
+        folder: Their folder.
+        settings: By name of the cloud.
         time_scale: Emulated seconds per real second.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], time_scale: float = TIME_SCALE) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Mapping[str, Any]], time_scale: float = TIME_SCALE
+    ) -> None:
         self.folder = folder
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -70,7 +125,8 @@ class Emulator:
         parts = urlsplit(self.endpoints["clouds"]["runpod"]["api"])
         self.origin = f"{parts.scheme}://{parts.netloc}"
         keys = {account_key(n): {"account": f"account-{n}"} for n in range(ACCOUNTS)}
-        self.control("PATCH", "runpod/settings", {"keys": keys, **settings})
+        for cloud in CLOUDS:
+            self.control("PATCH", f"{cloud}/settings", {"keys": keys, **settings.get(cloud, {})})
 
     def log(self) -> str:
         """What it has written."""
@@ -93,19 +149,37 @@ class Emulator:
             counts[name] = counts.get(name, 0) + row["count"]
         return counts
 
-    def pods(self, key: str) -> list[Pod]:
-        """Pods of an account that live, as its own API shows them."""
-        answer = self._request("GET", "/v2/pods", None, _as(key))
-        return [pod for pod in answer["pods"] if pod["status"] != "TERMINATED"]
+    def nodes(self, key: str, clouds: Sequence[str] = ("runpod",)) -> list[Node]:
+        """Nodes of an account that live, as the clouds' own APIs show them."""
+        found = []
+        for cloud in clouds:
+            path, field_, lives, ready = _NODES[cloud]
+            rows = self._request("GET", path, None, _as(key))[field_]
+            found += [
+                Node(cloud, row["id"], row["name"] or "", ready(row), row) for row in rows if lives(row)
+            ]
+        return found
 
-    def launch(self, key: str, body: Mapping[str, Any]) -> Pod:
-        """Makes a pod as a client would."""
-        pod: Pod = self._request("POST", "/v2/pods", body, _as(key))
-        return pod
+    def belongings(self, key: str, clouds: Sequence[str]) -> list[tuple[str, str]]:
+        """What else an account holds: (`cloud kind`, name)."""
+        found = []
+        for cloud in clouds:
+            for kind, path, field_ in _BELONGINGS[cloud]:
+                rows = self._request("GET", path, None, _as(key))[field_]
+                found += [(f"{cloud} {kind}", str(row["name"])) for row in rows]
+        return found
 
-    def end(self, key: str, pod_id: str) -> None:
-        """Ends a pod as a client would."""
-        self._request("DELETE", f"/v2/pods/{pod_id}", None, _as(key))
+    def launch(self, key: str, body: Mapping[str, Any]) -> str:
+        """Makes a RunPod pod as a client would; gives its id."""
+        return str(self._request("POST", "/v2/pods", body, _as(key))["id"])
+
+    def end(self, key: str, node: Node) -> None:
+        """Ends a node as a client would."""
+        if node.cloud == "lambda":
+            body = {"instance_ids": [node.id]}
+            self._request("POST", "/api/v1/instance-operations/terminate", body, _as(key))
+        else:
+            self._request("DELETE", f"{_NODES[node.cloud][0]}/{node.id}", None, _as(key))
 
     def close(self) -> None:
         """Ends it."""
@@ -138,28 +212,33 @@ class World:
     key: str
     proxy: CuttingProxy
     state_dir: Path
+    clouds: Sequence[str] = ("runpod",)
     _faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, emulator: Emulator, folder: Path, shares: World | None = None) -> World:
+    def make(
+        cls,
+        emulator: Emulator,
+        folder: Path,
+        shares: World | None = None,
+        clouds: Sequence[str] = ("runpod",),
+    ) -> World:
         """A new world in a new folder.
 
         Args:
-            emulator: The cloud.
+            emulator: The clouds.
             folder: Made here.
+            clouds: Those that this world is about.
             shares: Take account and intents from this one: another process of the same user and machine.
         """
         folder.mkdir(parents=True)
         key = shares.key if shares else emulator.next_account()
         state_dir = shares.state_dir if shares else folder / "kept" / "intents"
-        world = cls(emulator, folder, key, CuttingProxy(emulator.origin, LATE_S), state_dir)
-        runpod = {
-            name: url.replace(emulator.origin, world.proxy.url)
-            for name, url in emulator.endpoints["clouds"]["runpod"].items()
-        }
+        clouds = shares.clouds if shares else clouds
+        world = cls(emulator, folder, key, CuttingProxy(emulator.origin, LATE_S), state_dir, clouds)
         world.emulator_dir.mkdir()
-        endpoints = {**emulator.endpoints, "clouds": {"runpod": runpod}}
-        (world.emulator_dir / "endpoints.json").write_text(json.dumps(endpoints))
+        text = json.dumps(emulator.endpoints).replace(emulator.origin, world.proxy.url)
+        (world.emulator_dir / "endpoints.json").write_text(text)
         return world
 
     @property
@@ -178,15 +257,21 @@ class World:
             "GPUPLANE_CRASH_KEY": self.key,
         }
 
-    def pods(self, stack_id: str = "") -> list[Pod]:
-        """Pods that live in this world's account; of one stack, if one is given."""
+    def nodes(self, stack_id: str = "") -> list[Node]:
+        """Nodes that live in this world's account; of one stack, if one is given."""
         prefix = f"gp-p-{stack_id}-" if stack_id else ""
-        return [pod for pod in self.emulator.pods(self.key) if pod["name"].startswith(prefix)]
+        found = self.emulator.nodes(self.key, self.clouds)
+        return [node for node in found if node.name.startswith(prefix)]
+
+    def belongings(self, stack_id: str = "") -> list[tuple[str, str]]:
+        """What else of the stack the account holds: (`cloud kind`, name)."""
+        found = self.emulator.belongings(self.key, self.clouds)
+        return [(kind, name) for kind, name in found if f"gp-p-{stack_id}" in name]
 
     def wait_ready(self, stack_id: str) -> None:
-        """Waits until no pod of the stack is starting any more, at most two seconds."""
+        """Waits until no node of the stack is starting any more, at most two seconds."""
         end = time.monotonic() + 2
-        while time.monotonic() < end and any(pod["runtime"] is None for pod in self.pods(stack_id)):
+        while time.monotonic() < end and not all(node.ready for node in self.nodes(stack_id)):
             time.sleep(0.02)
 
     def fault(self, **fault: Any) -> None:
@@ -202,18 +287,36 @@ class World:
             self.emulator.control("DELETE", f"faults/{self._faults.pop()}")
 
     def close(self, *, keep: bool, stack_id: str = "") -> None:
-        """Ends the proxy and the pods; the folder stays when the case failed."""
+        """Ends the proxy and the nodes; the folder stays when the case failed."""
         self.proxy.close()
         self.clear_faults()
-        for pod in self.pods(stack_id):
-            self.emulator.end(self.key, pod["id"])
+        for node in self.nodes(stack_id):
+            self.emulator.end(self.key, node)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def slugs(pods: Sequence[Pod]) -> list[str]:
-    """Which node each pod is, sorted: the middle of its marker."""
-    return sorted("-".join(pod["name"].split("-")[3:-1]) for pod in pods)
+def slugs(nodes: Sequence[Node]) -> list[str]:
+    """Which node each is, sorted: the middle of its marker."""
+    return sorted("-".join(node.name.split("-")[3:-1]) for node in nodes)
+
+
+def stray(nodes: Sequence[Node], belongings: Sequence[tuple[str, str]]) -> list[str]:
+    """What a stack holds besides its nodes and should not, in words.
+
+    A Paperspace machine has exactly one script, and a place one cache. Keys and rulesets cost nothing: a late
+    call may make a second one, and the end of the stack has to find both.
+    """
+    problems = []
+    machines = sorted(node.name for node in nodes if node.cloud == "paperspace")
+    scripts = sorted(name for kind, name in belongings if kind == "paperspace script")
+    if len(scripts) != len(machines) or not all(map(str.startswith, scripts, machines)):
+        problems.append(f"scripts {scripts} for the machines {machines}")
+    others = [(kind, name) for kind, name in belongings if kind != "paperspace script"]
+    twice = sorted({one for one in others if others.count(one) > 1 and one[0].endswith("cache")})
+    if twice or (others and not nodes):
+        problems.append(f"left over: {twice or others}")
+    return problems
 
 
 def leaks(folder: Path) -> list[str]:

@@ -1,0 +1,85 @@
+"""Every cut point on the other clouds, with what nodes own besides: keys, rulesets, scripts, caches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.counting import judge
+from tests.crash.forked_host import Forker
+from tests.crash.matrix import Matrix, Program, Scenario
+from tests.crash.programs import LAMBDA, PAPERSPACE, RUNPOD, config, program, wrap
+from tests.crash.world import Emulator
+
+CACHE = {"name": "llm", "sizeGb": 10, "path": "/weights"}
+FULL = {"cloud": "lambda", "kind": "no_capacity"}
+FULL_LATER = {"cloud": "paperspace", "kind": "no_capacity"}
+
+
+def one(*candidates: Mapping[str, str], **changed: Any) -> Program:
+    """A guard and one node."""
+    return program("a", candidates=list(candidates), **changed)
+
+
+def scenarios_of(title: str, candidate: Mapping[str, str]) -> list[Scenario]:
+    """What is tried on every cloud."""
+    clouds = (candidate["cloud"],)
+    first = one(candidate, before_replace=False)
+    return [
+        Scenario(f"{title}: create", None, one(candidate), clouds),
+        Scenario(
+            f"{title}: replace, delete first", one(candidate), one(candidate, replaceTrigger="2"), clouds
+        ),
+        Scenario(
+            f"{title}: replace, create first",
+            first,
+            one(candidate, before_replace=False, replaceTrigger="2"),
+            clouds,
+        ),
+        Scenario(f"{title}: destroy", one(candidate), None, clouds),
+        Scenario(f"{title}: destroy with an orphan", one(candidate), None, clouds, forgets=("a",)),
+    ]
+
+
+ALL: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        *scenarios_of("Lambda", LAMBDA),
+        *scenarios_of("Paperspace", PAPERSPACE),
+        Scenario("Paperspace: update", one(PAPERSPACE), one(PAPERSPACE, diskGb=100), ("paperspace",)),
+        Scenario(
+            "failover from Lambda to RunPod",
+            program(candidates=[LAMBDA, RUNPOD]),
+            one(LAMBDA, RUNPOD),
+            ("lambda", "runpod"),
+            faults=(FULL,),
+        ),
+        Scenario(
+            "failover from Paperspace to Lambda",
+            program(candidates=[PAPERSPACE, LAMBDA]),
+            one(PAPERSPACE, LAMBDA),
+            ("paperspace", "lambda"),
+            faults=(FULL_LATER,),
+        ),
+        Scenario("cache on RunPod", program(weightsCache=CACHE), one(RUNPOD, weightsCache=CACHE)),
+        Scenario("cache on RunPod, destroy", one(RUNPOD, weightsCache=CACHE), None),
+        Scenario(
+            "cache on Lambda",
+            program(candidates=[LAMBDA], weightsCache=CACHE),
+            one(LAMBDA, weightsCache=CACHE),
+            ("lambda",),
+        ),
+        Scenario("cache on Lambda, destroy", one(LAMBDA, weightsCache=CACHE), None, ("lambda",)),
+    )
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_after_a_kill_there_is_exactly_what_was_asked_for(
+    name: str, emulator: Emulator, forker: Forker, folder: Path
+) -> None:
+    matrix = Matrix(emulator, forker, folder, config, wrap)
+    judge(name, matrix.run(ALL[name]))
