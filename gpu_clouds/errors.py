@@ -49,8 +49,8 @@ class GpuCloudError(Exception):
 
     @property
     def kind(self) -> str:
-        """Short name of the class, for reports and metrics: `capacity` or `auth`."""
-        return _KINDS[type(self)]
+        """Short name of the class, or of its base here, for reports and metrics: `capacity` or `auth`."""
+        return next(_KINDS[each] for each in type(self).__mro__ if each in _KINDS)
 
 
 class AuthError(GpuCloudError):
@@ -70,7 +70,13 @@ class QuotaError(GpuCloudError):
 
 
 class CapacityError(GpuCloudError):
-    """The cloud has no such machine free now."""
+    """The cloud has no such machine free now.
+
+    Attributes:
+        elsewhere: Another place may have one: the same launch, sent once more, goes there.
+    """
+
+    elsewhere = False
 
 
 class ValidationError(GpuCloudError):

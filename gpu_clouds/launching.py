@@ -29,6 +29,8 @@ from gpu_clouds.operation import Match, Operation, Phase
 
 RECONCILE_AFTER_S = (2.0, 4.0, 6.0, 8.0, 10.0)
 """Pauses before the five listings that look for an unanswered launch: 30 s in all."""
+_MOST_PLACES = 10
+"""Places of one candidate that are tried, one after another."""
 _RATE_LIMIT_TRIES = 3
 _RATE_LIMIT_S = 10.0
 _RATE_LIMIT_MAX_S = 120.0
@@ -156,12 +158,17 @@ def launch(op: Operation, candidate: Candidate) -> Match:
         CancelledError: Cancelled; a node that appeared meanwhile is among the listed ones.
     """
     cloud = op.cloud_of(candidate)
-    rate_limited = unanswered = 0
+    rate_limited = unanswered = places = 0
     while True:
         op.check_cancel()
         try:
             instance = _send(op, cloud, candidate)
             return Match(cloud, candidate, instance)
+        except CapacityError as error:
+            # Each place is a launch that is written down anew: how long it may take effect counts from then.
+            places += 1
+            if not error.elsewhere or places >= _MOST_PLACES:
+                raise
         except RateLimitedError as error:
             rate_limited += 1
             if rate_limited >= _RATE_LIMIT_TRIES:
