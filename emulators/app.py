@@ -21,6 +21,8 @@ from emulators.paperspace.trouble import FAULT_KINDS as PAPERSPACE_FAULTS
 from emulators.runpod.cloud import RunPod
 from emulators.runpod.trouble import FAULT_KINDS as RUNPOD_FAULTS
 from emulators.store import Store, open_database
+from emulators.vast.cloud import Vast
+from emulators.vast.trouble import FAULT_KINDS as VAST_FAULTS
 
 _log = logging.getLogger("emulators")
 
@@ -52,16 +54,20 @@ class Emulators:
         self._save_clock()
         self.journal = Journal()
         self.journal.load(self._store.read("saved", "counters"))
-        self.faults = Faults(RUNPOD_FAULTS | LAMBDA_FAULTS | PAPERSPACE_FAULTS, changed=self._save_faults)
+        self.faults = Faults(
+            RUNPOD_FAULTS | LAMBDA_FAULTS | PAPERSPACE_FAULTS | VAST_FAULTS, changed=self._save_faults
+        )
         self.faults.load(self._store.read("saved", "faults"))
         self.frame = Frame(self.clock, self.faults, self._database, self.settle, self._save_clock)
         self.runpod = RunPod(self.frame)
         self.lambda_cloud = Lambda(self.frame)
         self.paperspace = Paperspace(self.frame)
+        self.vast = Vast(self.frame)
         self.clouds: dict[str, EmulatedCloud] = {
             "runpod": self.runpod,
             "lambda": self.lambda_cloud,
             "paperspace": self.paperspace,
+            "vast": self.vast,
         }
         self._control = Control(self.frame, self.clouds, self.journal, health or {})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from gpu_clouds import lambda_cloud, logs, paperspace, runpod
+from gpu_clouds import lambda_cloud, logs, paperspace, runpod, vast
 from gpu_clouds.clock import Clock, SystemClock
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.cloud_info import CloudInfo
@@ -20,7 +20,7 @@ from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import ValidationError
 
 CLOUDS: Mapping[str, CloudInfo] = MappingProxyType(
-    {info.name: info for info in (runpod.INFO, lambda_cloud.INFO, paperspace.INFO)}
+    {info.name: info for info in (runpod.INFO, lambda_cloud.INFO, paperspace.INFO, vast.INFO)}
 )
 """Every cloud by the name that stack files use."""
 

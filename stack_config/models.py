@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-CLOUDS = ("runpod", "lambda", "paperspace")
+CLOUDS = ("runpod", "lambda", "paperspace", "vast")
 """Clouds that may be named; a test holds this equal to the clients that exist."""
 
 EMULATOR = "emulator"
 """Endpoint of a credential set that means: the emulator of this checkout."""
 
-CloudName = Literal["runpod", "lambda", "paperspace"]
+CloudName = Literal["runpod", "lambda", "paperspace", "vast"]
 CapacityName = Literal["on_demand", "spot", "reserved", "flex", "block"]
 Order = Literal["listed", "price"]
 FeatureName = Literal["graphql"]

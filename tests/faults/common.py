@@ -47,6 +47,12 @@ CALLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "delete": {"method": "DELETE", "path": "/machines/*"},
         "delete script": {"method": "DELETE", "path": "/startup-scripts/*"},
     },
+    "vast": {
+        "offers": {"method": "POST", "path": "/vast/api/v0/bundles/"},
+        "list": {"method": "GET", "path": "/vast/api/v1/instances/"},
+        "launch": {"method": "PUT", "path": "/vast/api/v0/asks/*"},
+        "delete": {"method": "DELETE", "path": "/vast/api/v0/instances/*"},
+    },
 }
 
 

@@ -28,16 +28,18 @@ CANARY = "canary-7f3d91"
 KEY = f"{CANARY}-account-key"
 ACCOUNT = "ours"
 OTHER_KEY = f"{CANARY}-other-key"
-CLOUDS = ("runpod", "lambda", "paperspace")
+CLOUDS = ("runpod", "lambda", "paperspace", "vast")
 FIRST = {
     "runpod": Candidate("runpod", "runpod", "US-CA-2", "H100-SXM"),
     "lambda": Candidate("lambda", "lambda", "us-west", "A10"),
     "paperspace": Candidate("paperspace", "paperspace", "us-east", "A100-80GB-SXM"),
+    "vast": Candidate("vast", "vast", "eu-central", "H100-PCIe"),
 }
 SECOND = {
     "runpod": Candidate("runpod", "runpod", "EU-RO-1", "RTX4090"),
     "lambda": Candidate("lambda", "lambda", "us-south-1", "RTX-A6000"),
     "paperspace": Candidate("paperspace", "paperspace", "", "RTX-A4000"),
+    "vast": Candidate("vast", "vast", "eu-north", "RTX4090"),
 }
 SPOT = Candidate("runpod", "runpod", "EU-RO-1", "RTX4090", capacity=CapacityType.SPOT)
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0KbfVGxXZ1vJ0V4yXb5Yx7bGk2Gd8TnTgqk6hM4rWe me"

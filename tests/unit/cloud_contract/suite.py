@@ -189,10 +189,25 @@ class CloudContract:
             spec = InstanceSpec(LONGEST, replace(world.candidate, capacity=CapacityType.SPOT), world.template)
             with pytest.raises(ValidationError):
                 world.cloud.create(spec)
+        else:
+            self.check_spot(world)
         if not world.cloud.capabilities.stop:
             made = world.create()
             with pytest.raises(ValidationError):
                 world.cloud.stop(made.id)
+
+    def check_spot(self, world: World) -> None:
+        """Spot is offered below the price on demand, costs what was offered, and a low bid makes nothing."""
+        spot = replace(world.candidate, capacity=CapacityType.SPOT)
+        demand, offer = world.cloud.offers([world.candidate, spot])
+        assert demand.hourly_usd is not None and offer.hourly_usd is not None
+        assert offer.hourly_usd < demand.hourly_usd
+        made = world.cloud.create(InstanceSpec(LONGEST, spot, world.template))
+        ready = world.until(made.id, InstanceState.READY)
+        assert ready.hourly_usd == pytest.approx(offer.hourly_usd, rel=0.01)
+        with pytest.raises(CapacityError):
+            world.cloud.create(InstanceSpec(LONGEST, replace(spot, bid_per_gpu_usd=0.001), world.template))
+        assert [one.id for one in world.cloud.list(PREFIX)] == [made.id]
 
     def test_no_secret_of_a_node_is_in_an_instance_or_an_error(self, world: World) -> None:
         made = world.create()

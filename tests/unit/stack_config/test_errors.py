@@ -105,7 +105,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown cloud": (
         group(cloud="runpd"),
         'nodeClasses.small.candidates[0].cloud: is not a valid value; did you mean "runpod"? '
-        "use one of lambda, paperspace, runpod",
+        "use one of lambda, paperspace, runpod, vast",
     ),
     "no gpus": (
         lambda values: values["nodeClasses"]["small"]["candidates"][0].pop("gpus"),

@@ -1,0 +1,1 @@
+"""An emulated Vast.ai, and faults seen in the real one."""
