@@ -64,7 +64,12 @@ def files(new: NewCloud) -> dict[str, str]:
         f"gpu_clouds/{new.folder}/models.py": "cloud_models",
         f"gpu_clouds/{new.folder}/cloud.py": "cloud_cloud",
         f"emulators/{new.folder}/__init__.py": "emulator_init",
+        f"emulators/{new.folder}/api.py": "emulator_api",
         f"emulators/{new.folder}/cloud.py": "emulator_cloud",
+        f"emulators/{new.folder}/fleet.py": "emulator_fleet",
+        f"emulators/{new.folder}/settings.py": "emulator_settings",
+        f"emulators/{new.folder}/trouble.py": "emulator_trouble",
+        f"tests/faults/{new.folder}_faults.py": "faults",
         f"tests/unit/cloud_contract/test_{new.folder}.py": "contract_test",
         f"docs/clouds/{new.name}.md": "docs_page",
     }
@@ -107,13 +112,15 @@ def next_steps(new: NewCloud) -> list[str]:
     """What is to be done by hand, in order."""
     test = f"tests/unit/cloud_contract/test_{new.folder}.py"
     return [
-        f"emulators/{new.folder}/cloud.py: answer as the cloud's documentation says, faults included",
+        f"emulators/{new.folder}/api.py: answer as the cloud's documentation says, in its own words",
         f"gpu_clouds/{new.folder}/client.py and cloud.py: fill in what raises NotImplementedError",
         f"gpu_clouds/catalog_data.json: what {new.title} calls GPUs and regions, list prices with their date",
         f".venv/bin/python -m pytest {test}: until all pass",
-        f"register it: gpu_clouds/registry.py ({new.folder}.INFO), emulators/app.py, "
-        "stack_config/models.py (CLOUDS, CloudName)",
-        "the crash and fault matrices for it: tests/crash",
+        f"register it: gpu_clouds/registry.py ({new.folder}.INFO), emulators/app.py (cloud and FAULT_KINDS), "
+        "stack_config/models.py (CLOUDS, CloudName); gpuplane config-docs > docs/configuration.md",
+        f"the fault matrix: tests/faults/common.py (CALLS), world.py (CLOUDS, FIRST, SECOND), "
+        f"test_matrix.py (ROWS); its own rows in tests/faults/{new.folder}_faults.py",
+        "the crash matrix: tests/crash",
         f"docs/clouds/{new.name}.md: limits, prices, quirks, what a real key still has to confirm",
     ]
 
