@@ -170,6 +170,7 @@ class Process:
         features: Of RunPod's credential set.
         allowed_sources: Of Lambda's.
         may_send: Raises when the engine has ended.
+        state_dir: Of another machine; by default the world's.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class Process:
         features: Sequence[str] = (),
         allowed_sources: Sequence[str] = (),
         may_send: Callable[[], None] = lambda: None,
-        clouds: Sequence[str] = CLOUDS,
+        state_dir: Path | None = None,
     ) -> None:
         self.world = world
         self.stack = stack
@@ -194,11 +195,11 @@ class Process:
                 clock=self.clock,
                 cancel=self.cancel,
                 may_send=may_send,
-                state_dir=world.state_dir,
+                state_dir=state_dir or world.state_dir,
             )
-            for name in clouds
+            for name in CLOUDS
         }
-        self.intents = IntentLog(stack, world.state_dir, self.clock)
+        self.intents = IntentLog(stack, state_dir or world.state_dir, self.clock)
         self.run = Run(self.clock, world.clock.condition)
 
     def provisioner(self) -> Provisioner:
