@@ -49,6 +49,7 @@ class Scenario:
         forgets: Names of resources that are lost from the state before the operation.
         clouds: Where its nodes may be.
         recoveries: What is tried after the kill.
+        every_read: Cut the calls that only read in all four ways; else in two, which take turns.
         faults: Faults of the cloud while the operation runs, not in the recovery; for this stack's nodes.
     """
 
@@ -58,6 +59,7 @@ class Scenario:
     clouds: tuple[str, ...] = ("runpod",)
     forgets: tuple[str, ...] = ()
     recoveries: tuple[str, ...] = ("up", "destroy")
+    every_read: bool = True
     faults: tuple[Mapping[str, Any], ...] = ()
 
     def wanted(self, recovery: str) -> Program | None:
@@ -325,8 +327,9 @@ def cases_of(scenario: Scenario, calls: Sequence[tuple[str, int]]) -> list[Case]
     """
     cases: list[Case] = []
     turn = 0
-    for operation, nth in calls:
-        for cut in Cut:
+    for number, (operation, nth) in enumerate(calls):
+        every = scenario.every_read or operation in WRITING
+        for cut in Cut if every else (*Cut,)[number % 2 :: 2]:
             if operation in WRITING:
                 ways = [("host", recovery) for recovery in scenario.recoveries]
                 ways.append(("engine", scenario.recoveries[turn % len(scenario.recoveries)]))

@@ -55,6 +55,7 @@ ALL: Mapping[str, Scenario] = {
             program(candidates=[LAMBDA, RUNPOD]),
             one(LAMBDA, RUNPOD),
             ("lambda", "runpod"),
+            every_read=False,
             faults=(FULL,),
         ),
         Scenario(
@@ -62,17 +63,23 @@ ALL: Mapping[str, Scenario] = {
             program(candidates=[PAPERSPACE, LAMBDA]),
             one(PAPERSPACE, LAMBDA),
             ("paperspace", "lambda"),
+            every_read=False,
             faults=(FULL_LATER,),
         ),
-        Scenario("cache on RunPod", program(weightsCache=CACHE), one(RUNPOD, weightsCache=CACHE)),
-        Scenario("cache on RunPod, destroy", one(RUNPOD, weightsCache=CACHE), None),
+        Scenario(
+            "cache on RunPod", program(weightsCache=CACHE), one(RUNPOD, weightsCache=CACHE), every_read=False
+        ),
+        Scenario("cache on RunPod, destroy", one(RUNPOD, weightsCache=CACHE), None, every_read=False),
         Scenario(
             "cache on Lambda",
             program(candidates=[LAMBDA], weightsCache=CACHE),
             one(LAMBDA, weightsCache=CACHE),
             ("lambda",),
+            every_read=False,
         ),
-        Scenario("cache on Lambda, destroy", one(LAMBDA, weightsCache=CACHE), None, ("lambda",)),
+        Scenario(
+            "cache on Lambda, destroy", one(LAMBDA, weightsCache=CACHE), None, ("lambda",), every_read=False
+        ),
     )
 }
 
