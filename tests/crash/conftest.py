@@ -27,6 +27,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "event_start_s": 0.5,
         "capacity_fails_after_s": 4,
     },
+    "vast": {"created_s": 1, "ready_after_s": BOOT_S, "page_size": 1000},
 }
 
 

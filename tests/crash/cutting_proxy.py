@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from tests.crash.operations import WRITING, operation_of
+from tests.crash.operations import READING, WRITING, operation_of
 
 
 @unique
@@ -58,6 +58,8 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether it changes something in the cloud."""
+        if self.operation in READING:
+            return False
         return self.operation in WRITING or self.method not in {"GET", "HEAD"}
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ _ONE = "/[^/]+"
 _RUNPOD = "/v2"
 _LAMBDA = "/api/v1"
 _PAPERSPACE = "/paperspace/v1"
+_VAST = "/vast/api"
 
 _READS = (
     ("list", "GET", f"{_RUNPOD}/pods"),
@@ -36,6 +37,11 @@ _READS = (
     ("paperspace list addresses", "GET", f"{_PAPERSPACE}/public-ips"),
     ("paperspace list snapshots", "GET", f"{_PAPERSPACE}/snapshots"),
     ("paperspace probe", "GET", "/paperspace/node/.*"),
+    ("vast list", "GET", f"{_VAST}/v1/instances/"),
+    ("vast get", "GET", f"{_VAST}/v0/instances{_ONE}/"),
+    ("vast offers", "POST", f"{_VAST}/v0/bundles/"),
+    ("vast user", "GET", f"{_VAST}/v0/users/current/"),
+    ("vast probe", "GET", "/vast/node/.*"),
 )
 _WRITES = (
     ("launch", "POST", f"{_RUNPOD}/pods"),
@@ -60,9 +66,13 @@ _WRITES = (
     ("paperspace end script", "DELETE", f"{_PAPERSPACE}/startup-scripts{_ONE}"),
     ("paperspace release address", "DELETE", f"{_PAPERSPACE}/public-ips{_ONE}"),
     ("paperspace delete snapshot", "DELETE", f"{_PAPERSPACE}/snapshots{_ONE}"),
+    ("vast launch", "PUT", f"{_VAST}/v0/asks{_ONE}/"),
+    ("vast delete", "DELETE", f"{_VAST}/v0/instances{_ONE}/"),
 )
 _PATTERNS = tuple((name, method, re.compile(path)) for name, method, path in (*_READS, *_WRITES))
 
+READING = frozenset(name for name, _, _ in _READS)
+"""Operations that change nothing, a search by POST too."""
 WRITING = frozenset(name for name, _, _ in _WRITES)
 """Operations that change something in a cloud."""
 

@@ -23,6 +23,8 @@ SOLD_OUT = {"cloud": "runpod", "credentials": "runpod", "gpu": "H100-SXM", "regi
 RUNPOD = {"cloud": "runpod", "credentials": "runpod", "gpu": "RTX4090", "region": "EU-RO-1"}
 LAMBDA = {"cloud": "lambda", "credentials": "lambda", "gpu": "A10", "region": "us-west-1"}
 PAPERSPACE = {"cloud": "paperspace", "credentials": "paperspace", "gpu": "RTX-A4000", "region": "ny2"}
+VAST = {"cloud": "vast", "credentials": "vast", "gpu": "RTX4090"}
+VAST_SPOT = {**VAST, "capacity": "spot"}
 
 
 def config(key: str) -> dict[str, object]:

@@ -11,12 +11,13 @@ import pytest
 from tests.crash.counting import judge
 from tests.crash.forked_host import Forker
 from tests.crash.matrix import Matrix, Program, Scenario
-from tests.crash.programs import LAMBDA, PAPERSPACE, RUNPOD, config, program, wrap
+from tests.crash.programs import LAMBDA, PAPERSPACE, RUNPOD, VAST, VAST_SPOT, config, program, wrap
 from tests.crash.world import Emulator
 
 CACHE = {"name": "llm", "sizeGb": 10, "path": "/weights"}
 FULL = {"cloud": "lambda", "kind": "no_capacity"}
 FULL_LATER = {"cloud": "paperspace", "kind": "no_capacity"}
+LOW_BID = {"cloud": "vast", "kind": "bid_too_low", "count": 1}
 
 
 def one(*candidates: Mapping[str, str], **changed: Any) -> Program:
@@ -49,6 +50,15 @@ ALL: Mapping[str, Scenario] = {
     for scenario in (
         *scenarios_of("Lambda", LAMBDA),
         *scenarios_of("Paperspace", PAPERSPACE),
+        *scenarios_of("Vast.ai", VAST),
+        Scenario("Vast.ai spot: create", None, one(VAST_SPOT), ("vast",)),
+        Scenario(
+            "Vast.ai spot: a refused bid leaves a node",
+            program(candidates=[VAST_SPOT]),
+            one(VAST_SPOT),
+            ("vast",),
+            faults=(LOW_BID,),
+        ),
         Scenario("Paperspace: update", one(PAPERSPACE), one(PAPERSPACE, diskGb=100), ("paperspace",)),
         Scenario(
             "failover from Lambda to RunPod",
@@ -89,4 +99,5 @@ def test_after_a_kill_there_is_exactly_what_was_asked_for(
     name: str, emulator: Emulator, forker: Forker, folder: Path
 ) -> None:
     matrix = Matrix(emulator, forker, folder, config, wrap)
-    judge(name, matrix.run(ALL[name]))
+    # Vast.ai ends a node at once and takes few calls; whether it is asked for by its id depends on the time.
+    judge(name, matrix.run(ALL[name]), may_miss=1 / 2 if name.startswith("Vast.ai") else 1 / 3)

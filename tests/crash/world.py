@@ -29,7 +29,7 @@ ACCOUNTS = 1000
 CANARY = "canary-7f3d91"
 """Part of every account key and of every secret: it must show up in no state, output or log."""
 
-CLOUDS = ("runpod", "lambda", "paperspace")
+CLOUDS = ("runpod", "lambda", "paperspace", "vast")
 
 
 def account_key(number: int) -> str:
@@ -72,6 +72,12 @@ _NODES: Mapping[
         lambda r: not r["dtDeleted"],
         lambda r: r["state"] == "ready",
     ),
+    "vast": (
+        "/vast/api/v1/instances/?limit=1000",
+        "instances",
+        lambda _r: True,
+        lambda r: r["actual_status"] == "running",
+    ),
 }
 """Where a cloud lists nodes, in which field, which of them live, which have started."""
 
@@ -86,6 +92,7 @@ _BELONGINGS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("script", "/paperspace/v1/startup-scripts", "items"),
         ("snapshot", "/paperspace/v1/snapshots", "items"),
     ),
+    "vast": (),
 }
 """What else of ours a cloud may hold: kind, where it is listed, in which field."""
 
@@ -156,7 +163,9 @@ class Emulator:
             path, field_, lives, ready = _NODES[cloud]
             rows = self._request("GET", path, None, _as(key))[field_]
             found += [
-                Node(cloud, row["id"], row["name"] or "", ready(row), row) for row in rows if lives(row)
+                Node(cloud, str(row["id"]), row.get("name") or row.get("label") or "", ready(row), row)
+                for row in rows
+                if lives(row)
             ]
         return found
 
@@ -178,6 +187,8 @@ class Emulator:
         if node.cloud == "lambda":
             body = {"instance_ids": [node.id]}
             self._request("POST", "/api/v1/instance-operations/terminate", body, _as(key))
+        elif node.cloud == "vast":
+            self._request("DELETE", f"/vast/api/v0/instances/{node.id}/", None, _as(key))
         else:
             self._request("DELETE", f"{_NODES[node.cloud][0]}/{node.id}", None, _as(key))
 
