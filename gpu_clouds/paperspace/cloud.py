@@ -222,13 +222,14 @@ class PaperspaceCloud:
                 if left == 1:
                     raise
                 self._clock.sleep(_START_POLL_S, self._cancel)
-        for _ in range(_START_TRIES):
+        for left in range(_START_TRIES, -1, -1):
             if event is None or not event.id or event.state == "done":
                 return
             if event.state in ("error", "cancelled"):
                 raise self._start_failed(instance_id, event)
-            self._clock.sleep(_START_POLL_S, self._cancel)
-            event = self._client.get_event(event.id)
+            if left:
+                self._clock.sleep(_START_POLL_S, self._cancel)
+                event = self._client.get_event(event.id)
 
     def logs(self, instance_id: str, *, tail: int = 100, cursor: str = "") -> Iterator[LogLine]:
         """Raises ValidationError: Paperspace shows no log."""

@@ -74,7 +74,6 @@ LAUNCHES = [
     row(P, "launch: 429 without Retry-After", ("rate_limited", POST)),
     row(P, "launch: 429 three times", times(3, "rate_limited", **POST), ends="second"),
     row(P, "launch: always 429", always("rate_limited", **POST), ends="rate_limited", says=BOTH),
-    row(P, "launch: 200 with an error in it", ("ok_body_with_error_code", POST)),
     row(
         P,
         "launch: 200 with CONFLICT in it",
