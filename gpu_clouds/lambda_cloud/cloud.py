@@ -17,6 +17,7 @@ from gpu_clouds.cloud import Capabilities, Note
 from gpu_clouds.connection import Connection
 from gpu_clouds.lambda_cloud import INFO
 from gpu_clouds.lambda_cloud.client import LambdaClient
+from gpu_clouds.lambda_cloud.errors import SoldOutHereError
 from gpu_clouds.lambda_cloud.instances import gone, instance, tags
 from gpu_clouds.lambda_cloud.models import FileSystem, InstanceTypeItem, Machine, Tag
 from gpu_clouds.lambda_cloud.ssh_key import checked_public_key
@@ -121,11 +122,12 @@ class LambdaCloud:
         self._client.wait_turn()
 
     def create(self, spec: InstanceSpec) -> Instance:
-        """Launches in one region of the candidate after another, until one is not sold out.
+        """Launches in one region: the first that is listed as free and was not sold out a moment ago.
 
-        A launch names exactly one region. Only a refusal for lack of capacity, which says that nothing was
-        made, leads to the next; anything else is told at once. Where no region lists the type as free nothing
-        is sent.
+        Where no region lists the type as free nothing is sent.
+
+        Raises:
+            CapacityError: Sold out there; `elsewhere` where another region is left to try.
         """
         marker = Marker.parse(spec.name)
         ports = ports_of(spec.template)
@@ -144,27 +146,21 @@ class LambdaCloud:
             body["user_data"] = data
         if image := spec.template.template_id:
             body["image"] = {"id": image} if _IMAGE_ID.fullmatch(image) else {"family": image}
-        refused: errors.CapacityError | None = None
-        for item, region in places:
-            ruleset = self._objects.ruleset_id(marker, region, (port for port, _ in ports))
-            place: dict[str, object] = {
-                "region_name": region,
-                "instance_type_name": item.instance_type.name,
-            }
-            if ruleset:
-                place["firewall_rulesets"] = [{"id": ruleset}]
-            try:
-                made = self._client.launch(body | place, _secrets(spec.template))
-            except errors.CapacityError as error:
-                refused = error
-                self._note_refusal(item.instance_type.name, region)
-            except errors.ValidationError:
-                self._objects.forget()  # a key or a ruleset may have been deleted by somebody else
+        item, region = places[0]
+        body |= {"region_name": region, "instance_type_name": item.instance_type.name}
+        if ruleset := self._objects.ruleset_id(marker, region, (port for port, _ in ports)):
+            body["firewall_rulesets"] = [{"id": ruleset}]
+        try:
+            made = self._client.launch(body, _secrets(spec.template))
+        except errors.CapacityError as error:
+            self._note_refusal(item.instance_type.name, region)
+            if not any(self._is_untried(place) for place in places[1:]):
                 raise
-            else:
-                return self._remember(made, item, region, body)
-        assert refused is not None  # there was a place, and each was refused
-        raise refused
+            raise SoldOutHereError(error.message, cloud=self.name, status=error.status) from error
+        except errors.ValidationError:
+            self._objects.forget()  # a key or a ruleset may have been deleted by somebody else
+            raise
+        return self._remember(made, item, region, body)
 
     def get(self, instance_id: str) -> Instance:
         """The instance as it is now; GONE where Lambda knows no such id, unless it was launched just now."""
@@ -276,11 +272,14 @@ class LambdaCloud:
             if name in sold
             for region in _in_order(_regions(sold[name]), wanted)
         ]
-        with self._lock:
-            now = self._clock.monotonic()
-            recent = {place for place, at in self._refused.items() if now - at < _REFUSED_FOR_S}
-        places.sort(key=lambda place: (place[0].instance_type.name, place[1]) in recent)
+        places.sort(key=lambda place: not self._is_untried(place))
         return places
+
+    def _is_untried(self, place: tuple[InstanceTypeItem, str]) -> bool:
+        """Whether nobody of this process was refused there a moment ago."""
+        with self._lock:
+            at = self._refused.get((place[0].instance_type.name, place[1]))
+        return at is None or self._clock.monotonic() - at >= _REFUSED_FOR_S
 
     def _type_names(self, candidate: Candidate) -> tuple[str, ...]:
         if candidate.capacity is not CapacityType.ON_DEMAND:

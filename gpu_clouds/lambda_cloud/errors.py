@@ -6,6 +6,13 @@ from gpu_clouds import errors
 from gpu_clouds.answers import Answer, Kind
 from gpu_clouds.redaction import redact
 
+
+class SoldOutHereError(errors.CapacityError):
+    """One region has no such machine free, and another that is listed has not been tried yet."""
+
+    elsewhere = True
+
+
 LAUNCH_PAUSE_S = 12.0
 """What one launch has to wait after another; a refused one is not told how long."""
 PAUSE_S = 1.0

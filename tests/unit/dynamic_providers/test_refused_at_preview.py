@@ -32,11 +32,10 @@ class LimitedCloud(MemoryCloud):
 
 
 def gpu_of(cloud: str) -> str:
-    """A GPU of the cloud whose price is written down, with one in a node."""
-    for gpu in catalog.native_gpus(cloud):
-        if catalog.list_price(Candidate(cloud, "", "", gpu)) is not None:
-            return gpu
-    raise AssertionError(f"no list price of {cloud}")
+    """A GPU of the cloud, one whose price is written down where the cloud has such prices."""
+    sold = list(catalog.native_gpus(cloud))
+    priced = (gpu for gpu in sold if catalog.list_price(Candidate(cloud, "", "", gpu)) is not None)
+    return next(priced, sold[0])
 
 
 def region_of(cloud: str) -> str:

@@ -91,9 +91,13 @@ def test_a_template_id_is_the_machines_own_image(template_id: str, image: dict[s
     assert "user_data" not in sent
 
 
-def test_each_free_region_is_tried_until_one_has_a_machine() -> None:
+def test_each_launch_goes_to_one_region_and_says_whether_another_is_left() -> None:
     net = ready_to_launch(CAPACITY, MADE, regions=("us-east-3", "us-west-1", "us-east-1"))
-    assert lambda_cloud(net).create(SPEC).region == "us-east-3"
+    cloud = lambda_cloud(net)
+    with pytest.raises(errors.CapacityError) as refused:
+        cloud.create(SPEC)
+    assert refused.value.elsewhere
+    assert cloud.create(SPEC).region == "us-east-3"
     assert [sent["region_name"] for sent in launches(net)] == ["us-east-1", "us-east-3"]
 
 
@@ -103,6 +107,8 @@ def test_a_region_that_refused_a_moment_ago_is_tried_last() -> None:
         CAPACITY, MADE, MADE, types("us-east-1", "us-east-3"), MADE, regions=("us-east-1", "us-east-3")
     )
     cloud = lambda_cloud(net, clock)
+    with pytest.raises(errors.CapacityError):
+        cloud.create(SPEC)
     assert cloud.create(SPEC).region == "us-east-3"
     assert cloud.create(SPEC).region == "us-east-3"
     clock.sleep(60)
@@ -111,8 +117,11 @@ def test_a_region_that_refused_a_moment_ago_is_tried_last() -> None:
 
 def test_the_last_refusal_is_told_when_all_regions_refuse() -> None:
     net = ready_to_launch(CAPACITY, CAPACITY, regions=("us-east-1", "us-east-2"))
-    with pytest.raises(errors.CapacityError, match="insufficient-capacity"):
-        lambda_cloud(net).create(SPEC)
+    cloud = lambda_cloud(net)
+    for left in (True, False):
+        with pytest.raises(errors.CapacityError, match="insufficient-capacity") as refused:
+            cloud.create(SPEC)
+        assert refused.value.elsewhere is left
     assert len(launches(net)) == 2
 
 
