@@ -167,6 +167,7 @@ class LeakGuardProvider(Provider):
             DECLARED,
             inputs.stack_id,
             declared=inputs.kept(),
+            intents=self.shared.intents(inputs.stack_id),
             clock=self.shared.clock,
             cancel=call.cancel,
             may_send=fence.check,

@@ -15,7 +15,6 @@ from gpu_clouds import catalog
 from gpu_clouds.clock import Clock
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.errors import (
-    AmbiguousError,
     AuthError,
     CancelledError,
     CapacityError,
@@ -24,17 +23,16 @@ from gpu_clouds.errors import (
     PermissionRefusedError,
     RateLimitedError,
     RetiredError,
-    TransientError,
-    UnknownCloudError,
     ValidationError,
 )
+from gpu_clouds.intents import IntentLog, ending_objects
 from gpu_clouds.inventory import poll_interval
-from gpu_clouds.marker import Marker
+from gpu_clouds.marker import Marker, stack_prefix
 from gpu_clouds.models import Availability, CacheMount, CacheVolume, Candidate
+from gpu_clouds.noting import UNANSWERED, noted
 from gpu_clouds.operation import Operation, Phase
 from gpu_clouds.weights_cache import CacheRequest, CacheSlot, KeepsCaches, cache_name, cache_prefix
 
-_UNANSWERED = (AmbiguousError, TransientError, UnknownCloudError)
 _HARD = (AuthError, PermissionRefusedError, RetiredError)
 END_DEADLINE_S = 300.0
 """How long the end of all caches of a stack may take, seconds."""
@@ -72,7 +70,7 @@ def mounted(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Iterator[Ca
         yield CacheMount(volume, request.path)
     except GpuCloudError as error:
         again = isinstance(error, RateLimitedError)  # the same launch is sent once more in a moment
-        refused = not isinstance(error, _UNANSWERED)
+        refused = not isinstance(error, UNANSWERED)
         raise
     finally:
         with slot.lock:
@@ -117,16 +115,9 @@ def _make(
     offers = op.run.offers(cloud, [candidate]) if cloud.capabilities.price_before_create else []
     if any(offer.availability is Availability.NONE for offer in offers):
         raise CapacityError(f"none is free in {region}, so no weights cache was made there", cloud=cloud.name)
-    intent = op.intents.open(name, cloud.name)
-    try:
-        op.may_send()
+    # Unanswered, its intent stays open: the next look waits until nothing can appear any more.
+    with noted(op.intents, name, cloud.name, op.may_send):
         volume = store.create_cache(name, region, request.size_gb)
-    except _UNANSWERED:
-        raise  # the intent stays open: the next look waits until nothing can appear any more
-    except Exception:
-        op.intents.close(intent)
-        raise
-    op.intents.close(intent)
     op.note(f"made weights cache {volume.id} ({name}, {request.size_gb} GB) in {region}")
     return volume
 
@@ -136,8 +127,8 @@ def _end_unused(op: Operation, store: KeepsCaches, slot: CacheSlot, name: str) -
     volume = slot.volume
     assert volume is not None  # only somebody who took it gives it back
     try:
-        op.may_send()
-        store.delete_cache(volume.id)
+        with noted(op.intents, ending_objects(op.stack), volume.cloud, op.may_send, required=False):
+            store.delete_cache(volume.id)
         slot.volume = None
         op.note(f"ended weights cache {volume.id} ({name}): nothing was launched with it")
     except GpuCloudError as error:
@@ -180,6 +171,7 @@ def end_caches(
     stack_id: str,
     *,
     declared: Mapping[str, bool],
+    intents: IntentLog,
     clock: Clock,
     cancel: threading.Event | None,
     may_send: Callable[[], None],
@@ -191,6 +183,7 @@ def end_caches(
         owner: `p` or `o`.
         stack_id: The stack.
         declared: Name of each declared cache -> whether it is kept.
+        intents: The stack's write-ahead intents.
         clock: Tells the time.
         cancel: Set when the user or the engine asks to stop.
         may_send: Called before every delete; raises when the engine has ended.
@@ -203,9 +196,11 @@ def end_caches(
         GpuCloudError: An account can't be listed, or its key may not delete.
     """
     start = clock.monotonic()
+    ends = ending_objects(stack_prefix(owner, stack_id))
     ended: dict[tuple[str, str], CacheVolume] = {}
     while True:
-        left, kept = [], []
+        left: list[tuple[GpuCloud, CacheVolume]] = []
+        kept: list[CacheVolume] = []
         for credentials, volume in list_caches(clouds, owner, stack_id, declared=declared):
             marker = Marker.parse(volume.name)
             if marker is not None and declared.get(marker.node, False):
@@ -216,9 +211,10 @@ def end_caches(
             return list(ended.values()), kept
         why = "it is still listed"
         for cloud, volume in left:
-            may_send()
             try:
-                _store(cloud).delete_cache(volume.id)
+                # Until that is over, an `up` after a kill must not mount what it sees.
+                with noted(intents, ends, volume.cloud, may_send, required=False):
+                    _store(cloud).delete_cache(volume.id)
                 ended[volume.cloud, volume.id] = volume
             except (CancelledError, *_HARD):
                 raise

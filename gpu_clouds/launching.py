@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gpu_clouds import catalog
@@ -20,11 +18,11 @@ from gpu_clouds.errors import (
     PriceCapExceededError,
     RateLimitedError,
     TransientError,
-    UnknownCloudError,
     ValidationError,
 )
 from gpu_clouds.finding import current, matching, sort_out
 from gpu_clouds.models import Candidate, Instance, InstanceSpec
+from gpu_clouds.noting import UNANSWERED, noted
 from gpu_clouds.operation import Match, Operation, Phase
 
 RECONCILE_AFTER_S = (2.0, 4.0, 6.0, 8.0, 10.0)
@@ -34,7 +32,6 @@ _MOST_PLACES = 10
 _RATE_LIMIT_TRIES = 3
 _RATE_LIMIT_S = 10.0
 _RATE_LIMIT_MAX_S = 120.0
-_UNANSWERED = (AmbiguousError, TransientError, UnknownCloudError)
 
 
 class LookUpFailedError(GpuCloudError):
@@ -86,7 +83,7 @@ def tries_next(error: GpuCloudError) -> bool:
             ConflictError,
             CircuitOpenError,
             RateLimitedError,
-            *_UNANSWERED,
+            *UNANSWERED,
         ),
     )
 
@@ -175,7 +172,7 @@ def launch(op: Operation, candidate: Candidate) -> Match:
                 raise
             wait = _RATE_LIMIT_S if error.retry_after_s is None else error.retry_after_s
             op.clock.sleep(min(_RATE_LIMIT_MAX_S, wait), op.cancel)
-        except _UNANSWERED as error:
+        except UNANSWERED as error:
             op.say(
                 Phase.PROVISIONING, f"no clear answer from {cloud.name} ({error.kind}): looking for the node"
             )
@@ -227,7 +224,7 @@ def _send(op: Operation, cloud: GpuCloud, candidate: Candidate) -> Instance:
 def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
     """One launch call between its intent and the closing of it."""
     if isinstance(cloud, PreparesLaunches):
-        cloud.prepare(spec, lambda name: _noted(op, cloud, name))
+        cloud.prepare(spec, lambda name: noted(op.intents, name, cloud.name, op.may_send))
     intent = op.intents.open(spec.name, cloud.name)
     try:
         op.may_send()
@@ -236,7 +233,7 @@ def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
         raise
     try:
         instance = cloud.create(spec)
-    except _UNANSWERED:
+    except UNANSWERED:
         op.unanswered.append((intent, op.clock.monotonic()))
         raise
     except GpuCloudError:
@@ -252,25 +249,6 @@ def _send_spec(op: Operation, cloud: GpuCloud, spec: InstanceSpec) -> Instance:
         ) from error
     op.intents.close(intent, instance.id)
     return instance
-
-
-@contextmanager
-def _noted(op: Operation, cloud: GpuCloud, name: str) -> Iterator[None]:
-    """Keeps an intent open while something that is no node is made, and after that if that is not known."""
-    intent = op.intents.open(name, cloud.name)
-    try:
-        op.may_send()
-    except BaseException:
-        op.intents.close(intent)
-        raise
-    try:
-        yield
-    except _UNANSWERED:
-        raise
-    except GpuCloudError:
-        op.intents.close(intent)
-        raise
-    op.intents.close(intent)
 
 
 def _reconcile(op: Operation, cloud: GpuCloud, error: GpuCloudError) -> Match | None:

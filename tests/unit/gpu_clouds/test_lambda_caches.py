@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpu_clouds import caching
+from gpu_clouds.intents import IntentLog
 from gpu_clouds.lambda_cloud.user_data import user_data
 from gpu_clouds.models import CacheMount, CacheVolume, InstanceTemplate
 from gpu_clouds.registry import CLOUDS
@@ -46,6 +47,7 @@ def test_a_cache_from_its_making_to_its_end(tmp_path: Path) -> None:
         "p",
         STACK,
         declared={"cache-small": False},
+        intents=IntentLog(STACK, tmp_path / "intents", emulated.clock),
         clock=emulated.clock,
         cancel=threading.Event(),
         may_send=lambda: None,

@@ -29,6 +29,7 @@ from gpu_clouds.intents import IntentLog
 from gpu_clouds.models import Availability, CacheVolume, Candidate, Offer
 from gpu_clouds.provisioning import NodeRequest, Provisioned, Provisioner, ProvisioningError
 from gpu_clouds.readiness import ProbeResult
+from gpu_clouds.request import SETTLE_S
 from gpu_clouds.run import Run
 from gpu_clouds.weights_cache import CachePrice, CacheRequest, cache_name, orphans, slug
 from tests.unit.provisioning.virtual_clock import VirtualClock
@@ -128,6 +129,7 @@ class Place:
             "p",
             STACK,
             declared={f"cache-{name}": keep for name, keep in declared.items()},
+            intents=self.intents,
             clock=self.clock,
             cancel=None,
             may_send=lambda: None,
@@ -233,6 +235,22 @@ def test_a_kill_anywhere_leaves_one_cache_after_up_and_none_after_destroy(
     place.cloud.delete(place.backend.living()[0].id)
     place.end(small=False)
     assert place.volumes == {}
+
+
+def test_an_up_after_a_killed_destroy_mounts_no_cache_that_is_about_to_end(place: Place) -> None:
+    def kill(what: str) -> None:
+        if what == "delete_cache":
+            raise Killed
+
+    place.up()
+    place.cloud.delete(place.backend.living()[0].id)
+    place.new_run(before=kill)
+    with pytest.raises(Killed):
+        place.end(small=False)
+    place.new_run()
+    began = place.clock.monotonic()
+    place.up()
+    assert place.clock.monotonic() - began >= SETTLE_S
 
 
 FAULTS = st.sampled_from(
