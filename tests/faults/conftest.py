@@ -28,5 +28,5 @@ def world() -> Iterator[World]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says how many faults there were."""
-    if COUNTED.by_part:
+    if COUNTED.by_part or COUNTED.random_runs:
         terminalreporter.write_line(COUNTED.line())

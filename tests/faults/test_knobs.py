@@ -13,6 +13,8 @@ from emulators.paperspace import settings as paperspace_settings
 from emulators.paperspace import trouble as paperspace_trouble
 from emulators.runpod import settings as runpod_settings
 from emulators.runpod import trouble as runpod_trouble
+from emulators.vast import settings as vast_settings
+from emulators.vast import trouble as vast_trouble
 from tests.faults.test_matrix import ROWS
 from tests.faults.test_sharing import LIMITS
 from tests.faults.test_starts import STARTS
@@ -21,6 +23,7 @@ EMULATORS: dict[str, tuple[Any, Any]] = {
     "runpod": (runpod_settings, runpod_trouble),
     "lambda": (lambda_settings, lambda_trouble),
     "paperspace": (paperspace_settings, paperspace_trouble),
+    "vast": (vast_settings, vast_trouble),
 }
 NO_FAULTS = {"keys", "seed", "tokens_per_s"}
 """Settings of every emulator that make nothing go wrong."""
@@ -40,6 +43,7 @@ ELSEWHERE = {
         "upgrade_s",
         "network_in_use_lag_s",
     },
+    "vast": {"prices"},
 }
 
 

@@ -35,11 +35,17 @@ def through_the_wire(transport: httpx.HTTPTransport, request: httpx.Request) -> 
 
 
 class DrivenClock(EmulatedClock):
-    """The emulators' view of the virtual clock; whoever moves that has to call `wake`."""
+    """The emulators' view of the virtual clock.
 
-    def __init__(self, clock: VirtualClock) -> None:
+    Args:
+        clock: The virtual clock.
+        settle: Called at each moment at which somebody's wait is over; has to call `wake`.
+    """
+
+    def __init__(self, clock: VirtualClock, settle: Callable[[], None]) -> None:
         super().__init__(0, start=0.0, real_time=lambda: 0.0)
         self._clock = clock
+        self._settle = settle
         self._waiting: list[tuple[float, asyncio.Future[None]]] = []
         self._over = False
 
@@ -51,6 +57,8 @@ class DrivenClock(EmulatedClock):
         if self.now() < until:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((until, woken))
+            # A request that its client has given up, or that outlives it, still has its effect in time.
+            self._clock.after(seconds, self._settle)
             await woken
         if self._over:
             raise CutConnection
@@ -89,7 +97,7 @@ class EmulatedNet:
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
-        self.emulated_clock = DrivenClock(clock)
+        self.emulated_clock = DrivenClock(clock, self.settle)
         self.emulators = Emulators(None, clock=self.emulated_clock, cut=_mark_cut)
         self.base = f"http://127.0.0.1:{next(_ports)}"
         self.before: Callable[[str], None] = lambda _line: None

@@ -78,6 +78,7 @@ class World:
         self._folder = tempfile.TemporaryDirectory(prefix="gpuplane-faults-", dir=memory)
         self.state_dir = Path(self._folder.name)
         self.lines: list[str] = []
+        self._processes: list[Process] = []
         for cloud in self.net.emulators.clouds.values():
             cloud.change_settings({"keys": {KEY: {"account": ACCOUNT}, OTHER_KEY: {"account": "other"}}})
         self.change("runpod", ready_after_s=20.0, tcp_listeners=False)
@@ -86,6 +87,8 @@ class World:
         self.keep_settings()
 
     def close(self) -> None:
+        for process in self._processes:
+            process.close()
         self.net.close()
         self._folder.cleanup()
 
@@ -121,7 +124,9 @@ class World:
 
     def start(self, **options: Any) -> Process:
         """A new process."""
-        return Process(self, **options)
+        process = Process(self, **options)
+        self._processes.append(process)
+        return process
 
     def requests(self, cloud: str) -> list[dict[str, Any]]:
         """The calls to one cloud's API so far: method, path, status, at."""
@@ -238,8 +243,13 @@ class Process:
         return self._ender().end_all(self.clouds, "p", self.stack, self.intents)
 
     def close(self) -> None:
+        """It ends: its files are closed, whether it came to that or was killed."""
         for cloud in self.clouds.values():
             cloud.close()
+        # The log lives as long as its process, so it has no such method itself.
+        if self.intents._fd >= 0:
+            os.close(self.intents._fd)
+            self.intents._fd = -1
 
     def _ender(self) -> Ender:
         return Ender(self.clock, self.cancel, self.world.lines.append, self.may_send, run=self.run)
