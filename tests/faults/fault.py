@@ -100,7 +100,7 @@ class Fault:
         within_s: How long it may take, emulated seconds.
         candidates: Instead of the cloud's usual two.
         request: Changes to the request.
-        process: Options of every process.
+        process: Options of every process, besides its clouds.
         meanwhile: What happens right before the n-th request of a kind is sent: pattern, n from 1, what.
         then: Looks at the world when the fault has done its work.
     """
@@ -132,6 +132,11 @@ class Fault:
         """The candidates."""
         return self.candidates or (FIRST[self.cloud], SECOND[self.cloud])
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of every process."""
+        return {**self.process, "clouds": tuple(dict.fromkeys(one.cloud for one in self.asked))}
+
 
 @dataclass
 class Outcome:
@@ -161,7 +166,7 @@ def run(fault: Fault, world: World) -> None:
 
 def _up(fault: Fault, world: World) -> Instance | None:
     _begin(fault, world)
-    process = world.start(**fault.process)
+    process = world.start(**fault.options)
     if fault.meanwhile is not None:
         world.net.before = _at(world, process, *fault.meanwhile)
     began = world.clock.time()
@@ -208,7 +213,7 @@ def _at(
 def _recover(fault: Fault, world: World, held: Instance | None) -> Instance:
     """The fault is over: the next run of the same program gives the declared node."""
     before = world.living()
-    process = world.start(**fault.process)
+    process = world.start(**fault.options)
     request = {**fault.request, "max_hourly_usd": None, "keep_on_failure": False}
     if held is None:
         done = process.up(*fault.asked, **request)
@@ -226,7 +231,7 @@ def _end(fault: Fault, world: World, held: Instance) -> None:
     """Ends the node and the stack; in the fault where that is what the row is about."""
     if fault.at == "end":
         _begin(fault, world)
-        process = world.start(**fault.process)
+        process = world.start(**fault.options)
         error: GpuCloudError | None = None
         began = world.clock.time()
         try:
@@ -245,7 +250,7 @@ def _end(fault: Fault, world: World, held: Instance) -> None:
         if fault.then is not None:
             fault.then(world)
         world.heal()
-    process = world.start(**fault.process)
+    process = world.start(**fault.options)
     process.end(fault.cloud, held)
     process.end_all()
     process.close()

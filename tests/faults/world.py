@@ -176,6 +176,7 @@ class Process:
         allowed_sources: Of Lambda's.
         may_send: Raises when the engine has ended.
         state_dir: Of another machine; by default the world's.
+        clouds: Those that its stack uses.
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class Process:
         allowed_sources: Sequence[str] = (),
         may_send: Callable[[], None] = lambda: None,
         state_dir: Path | None = None,
+        clouds: Sequence[str] = CLOUDS,
     ) -> None:
         self.world = world
         self.stack = stack
@@ -202,7 +204,7 @@ class Process:
                 may_send=may_send,
                 state_dir=state_dir or world.state_dir,
             )
-            for name in CLOUDS
+            for name in clouds
         }
         self.intents = IntentLog(stack, state_dir or world.state_dir, self.clock)
         self.run = Run(self.clock, world.clock.condition)
