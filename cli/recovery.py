@@ -10,6 +10,7 @@ from typing import Any
 from cli.errors import REFUSED, CliError
 from cli.locks import backend_folder, is_dead, read_locks
 from cli.pulumi_cli import Pulumi
+from cli.torn_files import remove_torn
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,18 @@ class Recovered:
     Attributes:
         locks: Locks that were removed.
         operations: `creating chat-0`, … that were cleared.
+        torn: Half-written files of the backend that were removed.
     """
 
     locks: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
+    torn: int = 0
 
     def lines(self) -> list[str]:
         """What was done, for a person; empty for nothing."""
         lines = [f"recovered: removed the lock of {lock}" for lock in self.locks]
+        if self.torn:
+            lines.append(f"recovered: removed {self.torn} half-written file(s) beside the state")
         if self.operations:
             shown = ", ".join(self.operations[:8])
             more = f" and {len(self.operations) - 8} more" if len(self.operations) > 8 else ""
@@ -77,9 +82,11 @@ def _recover(pulumi: Pulumi, folder: Path | None, *, force: bool = False) -> Rec
             "`gpuplane recover --yes` if you know that it has",
             REFUSED,
         )
+    # Only a killed engine leaves such files, and its lock with them; without one somebody may be writing now.
+    torn = remove_torn(folder, pulumi.stack) if locks and folder else 0
     if locks or (force and folder is None):
         pulumi.capture("cancel", "--yes")
-    return Recovered(tuple(str(lock) for lock in locks), clear_pending(pulumi))
+    return Recovered(tuple(str(lock) for lock in locks), clear_pending(pulumi), torn)
 
 
 def clear_pending(pulumi: Pulumi) -> tuple[str, ...]:

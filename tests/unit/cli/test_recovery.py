@@ -125,6 +125,22 @@ def test_recover_removes_a_dead_lock_and_clears_what_was_pending(project: Projec
     assert imported["deployment"]["resources"] == PENDING["deployment"]["resources"]  # type: ignore[index]
 
 
+def test_recover_removes_what_a_killed_engine_left_half_written(project: Project) -> None:
+    lock = project.lock(pid=dead_pid(), hostname=HOST, username="me", timestamp=now())
+    backend, stack = lock.parents[5], project.pulumi.stack
+    stacks = backend / ".pulumi" / "stacks" / lock.parents[1].name
+    stacks.mkdir(parents=True)
+    torn, other = (stacks / f"{name}.json.attrs" for name in (stack, "another"))
+    torn.touch()
+    other.touch()
+    kept = stacks / f"{stack}.json.bak.attrs"
+    kept.write_text("{}")
+    project.answers({"stack export": (0, json.dumps(CLEAN), "")})
+    lines = recover(project.pulumi).lines()
+    assert lines[1:] == ["recovered: removed 1 half-written file(s) beside the state"]
+    assert not torn.exists() and other.exists() and kept.exists()
+
+
 def test_recover_without_anything_to_do_changes_nothing(project: Project) -> None:
     project.answers({"stack export": (0, json.dumps(CLEAN), "")})
     assert recover(project.pulumi).lines() == []
