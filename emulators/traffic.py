@@ -11,6 +11,11 @@ from emulators.http import Answer, CutConnection, Request, Stream, html_response
 from emulators.openai_api import ModelServer
 
 
+def error_page(status: int) -> Answer:
+    """A web page that says no more than its status."""
+    return html_response(status, str(status), "emulated node")
+
+
 @dataclass(frozen=True, slots=True)
 class ServingNode:
     """What a request to a node needs to know of it.
@@ -23,6 +28,8 @@ class ServingNode:
         api_key: The key that it wants; empty: none.
         alive: Whether it still serves, asked before each piece of a stream.
         tokens_per_s: Speed of its streams; 0: as fast as it can.
+        served: Called when the model gets the request, past all faults.
+        page: The page of its cloud for a status.
     """
 
     cloud: str
@@ -32,6 +39,8 @@ class ServingNode:
     api_key: str
     alive: Callable[[], bool]
     tokens_per_s: Callable[[], float]
+    served: Callable[[], None] = lambda: None
+    page: Callable[[int], Answer] = error_page
 
 
 async def serve(frame: Frame, request: Request, path: str, node: ServingNode) -> Answer:
@@ -64,21 +73,17 @@ async def serve(frame: Frame, request: Request, path: str, node: ServingNode) ->
         await frame.clock.sleep(hit.number("seconds", 600))
         raise CutConnection
     if hit := fault("node_error"):
-        return error_page(int(hit.number("status", 500)))
+        return node.page(int(hit.number("status", 500)))
     cut_after: int | None = None
     if hit := fault("node_cut"):
         cut_after = int(hit.number("after_chunks", 0))
         if not cut_after:
             raise CutConnection
+    node.served()
     answer = ModelServer(node.model, node.api_key, frame.clock.now()).answer(request, path)
     if isinstance(answer, Stream):
         answer.chunks = _paced(frame, answer.chunks, node, cut_after)
     return answer
-
-
-def error_page(status: int) -> Answer:
-    """A web page that says no more than its status."""
-    return html_response(status, str(status), "emulated node")
 
 
 async def _paced(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from emulators.cloud import Frame
-from emulators.faults import Fault
-from emulators.http import Answer, CutConnection, Request, Stream
-from emulators.openai_api import ModelServer
+from emulators.http import Answer, Request
 from emulators.runpod.fleet import Fleet
 from emulators.runpod.pod import Pod
 from emulators.runpod.problems import gateway_page
 from emulators.runpod.settings import Settings
+from emulators.traffic import ServingNode, serve
 
 _PATH = re.compile(r"/proxy/(?P<id>[a-z0-9]+)-(?P<port>\d+)(?P<rest>/.*)?")
 
@@ -42,55 +41,19 @@ class Nodes:
         request.account = pod.account
         if pod.unusable:
             return gateway_page(500)
-        cut_after: int | None = None
-        if fault := self._fault("node_slow", request, pod):
-            await self._frame.clock.sleep(fault.number("seconds", 5))
-        if fault := self._fault("node_hang", request, pod):
-            await self._frame.clock.sleep(fault.number("seconds", 600))
-            raise CutConnection
-        if fault := self._fault("node_error", request, pod):
-            return gateway_page(int(fault.number("status", 500)))
-        if fault := self._fault("node_cut", request, pod):
-            cut_after = int(fault.number("after_chunks", 0))
-            if not cut_after:
-                raise CutConnection
-        path = match["rest"] or "/"
-        self._fleet.say(pod, f'INFO:     "{request.method} {path} HTTP/1.1"')
-        server = ModelServer(
-            name=_model_name(pod),
-            api_key=pod.env.get("VLLM_API_KEY", ""),
-            now=self._frame.clock.now(),
-        )
-        answer = server.answer(request, path)
-        if isinstance(answer, Stream):
-            answer.chunks = self._paced(answer.chunks, pod, cut_after)
-        return answer
-
-    async def _paced(
-        self, chunks: AsyncIterator[bytes], pod: Pod, cut_after: int | None
-    ) -> AsyncIterator[bytes]:
-        """Passes pieces on at the set speed; cuts the connection where the pod has ended meanwhile."""
-        sent, boots = 0, pod.boots
-        async for chunk in chunks:
-            if cut_after is not None and sent >= cut_after:
-                raise CutConnection
-            speed = self._settings().tokens_per_s
-            if speed:
-                await self._frame.clock.sleep(1 / speed)
-            if not pod.ready or pod.boots != boots:
-                raise CutConnection
-            yield chunk
-            sent += 1
-
-    def _fault(self, kind: str, request: Request, pod: Pod) -> Fault | None:
-        return self._frame.faults.take(
-            kind,
+        path, boots = match["rest"] or "/", pod.boots
+        node = ServingNode(
             cloud="runpod",
-            method=request.method,
-            path=request.path,
             name=pod.name,
             account=pod.account,
+            model=_model_name(pod),
+            api_key=pod.env.get("VLLM_API_KEY", ""),
+            alive=lambda: pod.ready and pod.boots == boots,
+            tokens_per_s=lambda: self._settings().tokens_per_s,
+            served=lambda: self._fleet.say(pod, f'INFO:     "{request.method} {path} HTTP/1.1"'),
+            page=gateway_page,
         )
+        return await serve(self._frame, request, path, node)
 
 
 def _model_name(pod: Pod) -> str:
