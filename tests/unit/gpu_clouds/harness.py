@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from gpu_clouds.connection import Connection
 from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import CancelledError
 from gpu_clouds.runpod.cloud import RunPodCloud
+from tests.unit.gpu_clouds.state_dirs import new_state_dir
 
 KEY = "rpa_" + "K3y" * 9
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -98,7 +98,7 @@ def connection(
         clock=clock or FakeClock(),
         cancel=cancel or threading.Event(),
         may_send=may_send,
-        state_dir=state_dir or Path(tempfile.mkdtemp(prefix="gpuplane-test-")),
+        state_dir=state_dir or new_state_dir(),
     )
 
 

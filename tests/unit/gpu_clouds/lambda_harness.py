@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.lambda_cloud.cloud import LambdaCloud
 from gpu_clouds.models import Candidate, InstanceSpec, InstanceTemplate
 from tests.unit.gpu_clouds.harness import FakeClock, Handler, Net, answer
+from tests.unit.gpu_clouds.state_dirs import new_state_dir
 
 KEY = "secret_" + "l4mBda" * 6
 STACK = "abcdefgh"
@@ -98,7 +98,7 @@ def lambda_connection(
         clock=clock or FakeClock(),
         cancel=cancel or threading.Event(),
         may_send=lambda: None,
-        state_dir=state_dir or Path(tempfile.mkdtemp(prefix="gpuplane-test-")),
+        state_dir=state_dir or new_state_dir(),
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +23,7 @@ from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.models import Candidate, Instance, InstanceSpec, InstanceState, InstanceTemplate
 from gpu_clouds.paperspace.cloud import PaperspaceCloud
 from tests.unit.gpu_clouds.harness import FakeClock, Handler
+from tests.unit.gpu_clouds.state_dirs import new_state_dir
 
 ENDPOINT = "http://127.0.0.1:9"
 STACK = "gp-p-abcdefgh-"
@@ -50,7 +49,7 @@ def connection(clock: FakeClock, key: str = DEFAULT_KEY, endpoint: str = f"{ENDP
         clock=clock,
         cancel=threading.Event(),
         may_send=lambda: None,
-        state_dir=Path(tempfile.mkdtemp(prefix="gpuplane-test-")),
+        state_dir=new_state_dir(),
     )
 
 
