@@ -8,7 +8,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 # Keeps the output of tests that run side by side apart, where this make can (GNU make 4).
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
-COMPILE := uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --quiet \
+COMPILE := uv pip compile --generate-hashes --python-version 3.11 --universal --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 EXTRAS := aws gcp azure kubernetes
 
@@ -66,8 +66,9 @@ bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="
 
 .PHONY: lock
 lock: ## Pin every package again (needs uv); UPGRADE=--upgrade takes newer versions
-	$(COMPILE) $(UPGRADE) --extra dev -o requirements/dev.txt
-	for extra in $(EXTRAS); do $(COMPILE) $(UPGRADE) --extra $$extra -o requirements/$$extra.txt || exit 1; done
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.txt
+	for extra in $(EXTRAS); do $(COMPILE) $(UPGRADE) pyproject.toml --extra $$extra -o requirements/$$extra.txt || exit 1; done
+	$(COMPILE) $(UPGRADE) requirements/skypilot.in -o requirements/skypilot.txt
 
 .PHONY: clean
 clean: ## Remove .venv, state and caches of this checkout (after make down)

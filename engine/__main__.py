@@ -1,11 +1,12 @@
-"""`python -m engine ensure | path`."""
+"""`python -m engine ensure | path | skypilot`."""
 
 import sys
 
 from engine.errors import EngineError
 from engine.installed import ensure, require
+from engine.skypilot_server import server_python
 
-USAGE = "usage: python -m engine ensure | path"
+USAGE = "usage: python -m engine ensure | path | skypilot"
 
 
 def main(arguments: list[str]) -> int:
@@ -13,7 +14,8 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: `ensure` makes an engine ready and prints one line that says which and why; `path` prints
-            the folder to put on PATH.
+            the folder to put on PATH; `skypilot` installs the SkyPilot server
+            and prints its Python.
 
     Returns:
         The exit status: 0, 1 when there is no engine, 2 when the command is unknown.
@@ -24,6 +26,9 @@ def main(arguments: list[str]) -> int:
             return 0
         if arguments == ["path"]:
             print(require().folder)
+            return 0
+        if arguments == ["skypilot"]:
+            print(server_python())
             return 0
     except EngineError as error:
         print(f"engine: {error}", file=sys.stderr)
