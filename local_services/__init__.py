@@ -1,0 +1,1 @@
+"""Services that run on this machine: started, adopted, watched and ended. No Pulumi."""
