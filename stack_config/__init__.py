@@ -20,6 +20,7 @@ from stack_config.models import (
     WeightsCache,
 )
 from stack_config.resolved import Candidate, StackConfig, node_names, readiness_port
+from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 from stack_config.stack_file import NAMESPACE, Opaque, read_stack_file, stack_file_name
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     "Readiness",
     "SecretReference",
     "Settings",
+    "SkyPilotCluster",
+    "SkyPilotServer",
+    "SkyPilotTenant",
     "StackConfig",
     "StackConfigError",
     "WeightsCache",

@@ -44,4 +44,7 @@ def load(values: Mapping[str, object], stack: str) -> StackConfig:
         node_classes=parsed.node_classes,
         clusters=parsed.clusters,
         settings=parsed.settings,
+        skypilot_servers=parsed.skypilot_servers,
+        skypilot_clusters=parsed.skypilot_clusters,
+        skypilot_tenants=parsed.skypilot_tenants,
     )

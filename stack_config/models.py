@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime, Field, SecretStr
+
+from stack_config.shape import Model, Usd
+from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
 CLOUDS = ("runpod", "lambda", "paperspace", "vast")
 """Clouds that may be named; a test holds this equal to the clients that exist."""
@@ -23,23 +25,9 @@ Order = Literal["listed", "price"]
 FeatureName = Literal["graphql"]
 FEATURES: dict[str, tuple[str, ...]] = {"runpod": ("graphql",)}
 """What a credential set of a cloud may switch on; a test holds this equal to the clients that exist."""
-Usd = Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
 
 
-class _Model(BaseModel):
-    """Strict, immutable, and without a key that we do not know."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        hide_input_in_errors=True,
-    )
-
-
-class SecretReference(_Model):
+class SecretReference(Model):
     """A key of a Kubernetes secret, read when the provider is configured."""
 
     namespace: str = Field(default="default", min_length=1, description="Namespace of the secret.")
@@ -47,7 +35,7 @@ class SecretReference(_Model):
     key: str = Field(min_length=1, description="Key inside the secret.")
 
 
-class CredentialSource(_Model):
+class CredentialSource(Model):
     """One account of one cloud; its key is in one of `apiKey`, `apiKeyEnv`, `apiKeySecret`."""
 
     cloud: CloudName = Field(description="Cloud that the account is of.")
@@ -75,7 +63,7 @@ class CredentialSource(_Model):
     )
 
 
-class CandidateGroup(_Model):
+class CandidateGroup(Model):
     """GPUs and regions of one cloud account; each pair is tried: GPU by GPU, each in every region."""
 
     cloud: CloudName = Field(description="Cloud to rent from.")
@@ -113,7 +101,7 @@ class CandidateGroup(_Model):
     enabled: bool = Field(default=True, description="`false` leaves this group out without deleting it.")
 
 
-class WeightsCache(_Model):
+class WeightsCache(Model):
     """A disk that the nodes of a class share, one in each place that they are in; docs/weights-cache.md."""
 
     size_gb: int = Field(
@@ -130,7 +118,7 @@ class WeightsCache(_Model):
     )
 
 
-class NodeClass(_Model):
+class NodeClass(Model):
     """A named, ordered choice of machines that clusters refer to."""
 
     candidates: tuple[CandidateGroup, ...] = Field(min_length=1, description="What to try.")
@@ -143,7 +131,7 @@ class NodeClass(_Model):
     )
 
 
-class Readiness(_Model):
+class Readiness(Model):
     """How a node shows that it can serve; docs/provisioning.md has the details."""
 
     kind: Literal["none", "http", "tcp", "command"] = Field(
@@ -192,7 +180,7 @@ class Readiness(_Model):
     )
 
 
-class Cluster(_Model):
+class Cluster(Model):
     """`nodes` equal nodes, named `<cluster>-0`, `<cluster>-1` and so on."""
 
     nodes: int = Field(default=1, ge=0, le=10_000, description="How many nodes.")
@@ -277,7 +265,7 @@ class Cluster(_Model):
     )
 
 
-class Settings(_Model):
+class Settings(Model):
     """Numbers that hold for the whole stack."""
 
     settle_s: int = Field(
@@ -298,7 +286,7 @@ class Settings(_Model):
     )
 
 
-class StackFile(_Model):
+class StackFile(Model):
     """The configuration namespace `gpuplane` of one stack."""
 
     stack_id: str = Field(
@@ -313,4 +301,13 @@ class StackFile(_Model):
         default_factory=dict, description="Node classes: name -> what to try."
     )
     clusters: dict[str, Cluster] = Field(default_factory=dict, description="Clusters: name -> equal nodes.")
+    skypilot_servers: dict[str, SkyPilotServer] = Field(
+        default_factory=dict, description="SkyPilot API servers that the stack makes: name -> server."
+    )
+    skypilot_clusters: dict[str, SkyPilotCluster] = Field(
+        default_factory=dict, description="Clusters on SkyPilot API servers: name -> cluster."
+    )
+    skypilot_tenants: dict[str, SkyPilotTenant] = Field(
+        default_factory=dict, description="Tenants of SkyPilot API servers: name -> tenant."
+    )
     settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")

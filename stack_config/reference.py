@@ -22,6 +22,7 @@ from stack_config.models import (
     StackFile,
     WeightsCache,
 )
+from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", StackFile),
@@ -32,6 +33,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Candidate: an entry of `candidates`", CandidateGroup),
     ("Cluster: `gpuplane:clusters.<name>`", Cluster),
     ("Readiness: `readiness`", Readiness),
+    ("SkyPilot server: `gpuplane:skypilotServers.<name>`", SkyPilotServer),
+    ("SkyPilot cluster: `gpuplane:skypilotClusters.<name>`", SkyPilotCluster),
+    ("SkyPilot tenant: `gpuplane:skypilotTenants.<name>`", SkyPilotTenant),
     ("Settings: `gpuplane:settings`", Settings),
 )
 

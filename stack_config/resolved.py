@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stack_config.models import (
     CandidateGroup,
@@ -15,6 +15,7 @@ from stack_config.models import (
     Settings,
     WeightsCache,
 )
+from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class StackConfig:
         node_classes: Node classes by name.
         clusters: Clusters by name, in the order of the file.
         settings: Numbers for the whole stack.
+        skypilot_servers: SkyPilot API servers that the stack makes, by name.
+        skypilot_clusters: Clusters on SkyPilot API servers, by name.
+        skypilot_tenants: Tenants of SkyPilot API servers, by name.
     """
 
     stack: str
@@ -61,6 +65,9 @@ class StackConfig:
     node_classes: Mapping[str, NodeClass]
     clusters: Mapping[str, Cluster]
     settings: Settings
+    skypilot_servers: Mapping[str, SkyPilotServer] = field(default_factory=dict)
+    skypilot_clusters: Mapping[str, SkyPilotCluster] = field(default_factory=dict)
+    skypilot_tenants: Mapping[str, SkyPilotTenant] = field(default_factory=dict)
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
@@ -89,6 +96,15 @@ class StackConfig:
         return tuple(
             name for cluster, spec in self.clusters.items() for name in node_names(cluster, spec.nodes)
         )
+
+    def skypilot_server(self, cluster: str) -> str:
+        """The credential set or server of this stack that a SkyPilot cluster runs on."""
+        spec = self.skypilot_clusters[cluster]
+        return self.skypilot_tenants[spec.tenant].server if spec.tenant else spec.server
+
+    def skypilot_clusters_on(self, server: str) -> tuple[str, ...]:
+        """Names of the SkyPilot clusters that run on a server."""
+        return tuple(name for name in self.skypilot_clusters if self.skypilot_server(name) == server)
 
 
 def readiness_port(cluster: Cluster) -> int:

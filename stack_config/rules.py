@@ -17,19 +17,17 @@ from stack_config.models import (
     Readiness,
     StackFile,
 )
+from stack_config.names import LONGEST_NODE_NAME, name_rule
 from stack_config.resolved import groups_of, node_names
-
-LONGEST_NODE_NAME = 24
-"""Characters of a node's name; it is part of the marker, and clouds limit the length of names."""
+from stack_config.skypilot_rules import broken_skypilot_rules
 
 LONGEST_CACHED_CLASS = LONGEST_NODE_NAME - len("cache-")
-"""The same for a node class with a weights cache, whose name has `cache-` before it."""
+"""Characters of the name of a node class with a weights cache, whose name has `cache-` before it."""
 
 API_KEY_VARIABLE = "VLLM_API_KEY"
 """Environment variable that a cluster's `apiKey` becomes."""
 
 _STACK_ID = re.compile(r"[a-z0-9]{8}")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -39,7 +37,7 @@ def broken_rules(file: StackFile) -> list[Problem]:
     return [
         *_stack_id(file.stack_id),
         *(p for name, source in file.credentials.items() for p in _credentials(name, source)),
-        *(p for name in file.node_classes for p in _name(f"gpuplane:nodeClasses.{name}", name)),
+        *(p for name in file.node_classes for p in name_rule(f"gpuplane:nodeClasses.{name}", name)),
         *(p for name, node_class in file.node_classes.items() for p in _cache(name, node_class)),
         *(
             problem
@@ -47,6 +45,7 @@ def broken_rules(file: StackFile) -> list[Problem]:
             for problem in _groups(f"gpuplane:nodeClasses.{name}.candidates", node_class.candidates, file)
         ),
         *(p for name, cluster in file.clusters.items() for p in _cluster(name, cluster, file)),
+        *broken_skypilot_rules(file),
     ]
 
 
@@ -60,19 +59,9 @@ def _stack_id(stack_id: str) -> Iterator[Problem]:
         )
 
 
-def _name(path: str, name: str) -> Iterator[Problem]:
-    if not _NAME.fullmatch(name):
-        yield Problem(path, "a name has lower-case letters, digits and inner hyphens only", _slug(name))
-
-
-def _slug(name: str) -> str:
-    """The valid name nearest to a bad one."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
 def _credentials(name: str, source: CredentialSource) -> Iterator[Problem]:
     path = f"gpuplane:credentials.{name}"
-    yield from _name(path, name)
+    yield from name_rule(path, name)
     given = [
         key
         for key, value in (
@@ -119,7 +108,7 @@ def _endpoint(path: str, endpoint: str) -> Iterator[Problem]:
 
 def _cluster(name: str, cluster: Cluster, file: StackFile) -> Iterator[Problem]:
     path = f"gpuplane:clusters.{name}"
-    yield from _name(path, name)
+    yield from name_rule(path, name)
     longest = len(f"{name}-{max(cluster.nodes - 1, 0)}")
     if longest > LONGEST_NODE_NAME:
         over = longest - LONGEST_NODE_NAME
