@@ -10,7 +10,7 @@ PY := $(BIN)/python
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 COMPILE := uv pip compile --generate-hashes --python-version 3.11 --universal --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
-EXTRAS := aws gcp azure kubernetes
+LOCKED := aws gcp azure kubernetes
 
 .PHONY: help
 help: ## Say what there is to make
@@ -27,8 +27,8 @@ down: engine ## Destroy the dev stack and stop the emulators
 	@$(BIN)/gpuplane dev down
 
 .PHONY: venv engine
-venv: ## Install Python packages into .venv
-	@requirements/install.sh
+venv: ## Install Python packages into .venv; EXTRAS="kubernetes aws" adds SDKs, which stay
+	@EXTRAS="$(EXTRAS)" requirements/install.sh
 
 engine: venv ## Put a working Pulumi engine on this machine
 	@$(PY) -m engine ensure
@@ -67,7 +67,7 @@ bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="
 .PHONY: lock
 lock: ## Pin every package again (needs uv); UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra dev -o requirements/dev.txt
-	for extra in $(EXTRAS); do $(COMPILE) $(UPGRADE) pyproject.toml --extra $$extra -o requirements/$$extra.txt || exit 1; done
+	for extra in $(LOCKED); do $(COMPILE) $(UPGRADE) pyproject.toml --extra $$extra -o requirements/$$extra.txt || exit 1; done
 	$(COMPILE) $(UPGRADE) requirements/skypilot.in -o requirements/skypilot.txt
 
 .PHONY: clean

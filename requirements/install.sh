@@ -1,19 +1,36 @@
 #!/bin/sh
 # Makes .venv with everything that requirements/dev.txt pins, and this project itself as an editable install.
+# EXTRAS="kubernetes aws" adds requirements/kubernetes.txt and aws.txt; an extra that is in .venv once stays in it,
+# so that targets with different extras do not install in turns.
 # Does nothing when .venv already holds exactly that. Uses uv when it works here, else venv and pip.
 set -eu
 cd "$(dirname "$0")/.."
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME || true
 
-wanted="$(cat requirements/dev.txt pyproject.toml requirements/install.sh | cksum)"
 stamp=.venv/requirements.stamp
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 
 if [ -x .venv/bin/python ] && .venv/bin/python -c "$new_enough" 2>/dev/null; then
-  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+  present=yes
 else
   rm -rf .venv
+  present=
 fi
+
+extras=
+pins="-r requirements/dev.txt"
+files=requirements/dev.txt
+for extra in $(printf '%s\n' ${EXTRAS:-} $(cat .venv/requirements.extras 2>/dev/null) | sort -u); do
+  case "$extra" in
+    aws|azure|gcp|kubernetes) ;;
+    *) echo "There is no extra $extra: EXTRAS takes aws, azure, gcp and kubernetes." >&2; exit 1 ;;
+  esac
+  extras="$extras $extra"
+  pins="$pins -r requirements/$extra.txt"
+  files="$files requirements/$extra.txt"
+done
+wanted="$extras $(cat $files pyproject.toml requirements/install.sh | cksum)"
+if [ -n "$present" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 have_uv=
 if uv --version >/dev/null 2>&1; then have_uv=yes; fi
@@ -44,10 +61,11 @@ fi
 
 rm -f "$stamp"
 if [ -n "$have_uv" ]; then
-  uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/dev.txt
+  uv pip install --quiet --python .venv/bin/python --require-hashes $pins
   uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 else
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes $pins
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 fi
+printf '%s\n' $extras >.venv/requirements.extras
 printf '%s' "$wanted" >"$stamp"

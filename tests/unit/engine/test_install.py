@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = ("sh", "cat", "cksum", "dirname", "sed", "rm", "env")
+TOOLS = ("sh", "cat", "cksum", "dirname", "sed", "sort", "rm", "env")
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The files that the script reads, and a `tools` folder with nothing but what every Unix has."""
     (tmp_path / "requirements").mkdir()
-    for name in ("requirements/install.sh", "requirements/dev.txt", "pyproject.toml"):
+    for name in ("requirements/install.sh", "requirements/dev.txt", "requirements/aws.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "tools").mkdir()
     for tool in TOOLS:
@@ -30,15 +30,27 @@ def script(file: Path, text: str) -> None:
     file.chmod(0o755)
 
 
-def install(checkout: Path) -> subprocess.CompletedProcess[str]:
+def install(checkout: Path, extras: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(checkout / "requirements" / "install.sh")],
-        env={"PATH": str(checkout / "tools")},
+        env={"PATH": str(checkout / "tools"), "EXTRAS": extras},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def pip_calls(checkout: Path, extras: str = "") -> list[str]:
+    """Installs, and returns the calls of pip that this took."""
+    # Stands for the environment's Python and, by the calls that it writes down, for pip.
+    script(checkout / ".venv" / "bin" / "python", 'echo "$*" >>"${0%/*}/calls"')
+    calls = checkout / ".venv" / "bin" / "calls"
+    done = install(checkout, extras)
+    assert done.returncode == 0, done.stderr
+    found = [line for line in calls.read_text().splitlines() if line.startswith("-m pip install")]
+    calls.unlink()
+    return found
 
 
 @pytest.mark.parametrize("old_one", [False, True])
@@ -67,18 +79,25 @@ def test_a_python_that_cannot_make_environments_is_said_so(checkout):
 
 
 def test_nothing_is_done_twice_and_a_changed_pin_is_noticed(checkout):
-    # Stands for the environment's Python and, by the calls that it writes down, for pip.
-    script(checkout / ".venv" / "bin" / "python", 'echo "$*" >>"${0%/*}/calls"')
-    calls = checkout / ".venv" / "bin" / "calls"
-
-    def pip_calls() -> int:
-        assert install(checkout).returncode == 0
-        count: int = calls.read_text().count("-m pip install")
-        calls.unlink()
-        return count
-
-    assert pip_calls() == 2
-    assert pip_calls() == 0
+    assert len(pip_calls(checkout)) == 2
+    assert pip_calls(checkout) == []
     with (checkout / "requirements" / "dev.txt").open("a") as pins:
         pins.write("# changed\n")
-    assert pip_calls() == 2
+    assert len(pip_calls(checkout)) == 2
+
+
+def test_an_extra_is_added_once_and_stays(checkout):
+    assert len(pip_calls(checkout)) == 2
+    assert "-r requirements/dev.txt -r requirements/aws.txt" in pip_calls(checkout, "aws")[0]
+    assert pip_calls(checkout) == [], "a target without extras leaves them where they are"
+    assert pip_calls(checkout, "aws") == []
+    with (checkout / "requirements" / "aws.txt").open("a") as pins:
+        pins.write("# changed\n")
+    assert "-r requirements/aws.txt" in pip_calls(checkout)[0]
+
+
+@pytest.mark.parametrize("name", ["dev", "skypilot", "../x"])
+def test_an_extra_that_there_is_not_is_one_line(checkout, name):
+    done = install(checkout, f"aws {name}")
+    assert done.returncode == 1
+    assert f"no extra {name}" in done.stderr and done.stderr.count("\n") == 1
