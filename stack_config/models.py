@@ -10,20 +10,21 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
 
+from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
 from stack_config.shape import Model, Usd
 from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
-CLOUDS = ("runpod", "lambda", "paperspace", "vast")
+CLOUDS = ("runpod", "lambda", "paperspace", "vast", "skypilot")
 """Clouds that may be named; a test holds this equal to the clients that exist."""
 
 EMULATOR = "emulator"
 """Endpoint of a credential set that means: the emulator of this checkout."""
 
-CloudName = Literal["runpod", "lambda", "paperspace", "vast"]
+CloudName = Literal["runpod", "lambda", "paperspace", "vast", "skypilot"]
 CapacityName = Literal["on_demand", "spot", "reserved", "flex", "block"]
 Order = Literal["listed", "price"]
-FeatureName = Literal["graphql"]
-FEATURES: dict[str, tuple[str, ...]] = {"runpod": ("graphql",)}
+FeatureName = Literal["graphql", "bare"]
+FEATURES: dict[str, tuple[str, ...]] = {"runpod": ("graphql",), "skypilot": ("bare",)}
 """What a credential set of a cloud may switch on; a test holds this equal to the clients that exist."""
 
 
@@ -36,13 +37,17 @@ class SecretReference(Model):
 
 
 class CredentialSource(Model):
-    """One account of one cloud; its key is in one of `apiKey`, `apiKeyEnv`, `apiKeySecret`."""
+    """One account of one cloud; its key is in one of `apiKey`, `apiKeyEnv`, `apiKeySecret`.
+
+    For SkyPilot it is one API server: the key is a service-account token, with `user` that user's password, and
+    a server without authentication has none.
+    """
 
     cloud: CloudName = Field(description="Cloud that the account is of.")
     endpoint: str = Field(
         default="",
         description="Base URL of the API, instead of the cloud's own: https, or http on this machine; "
-        "`emulator` for this checkout's emulator.",
+        "`emulator` for this checkout's emulator. SkyPilot: the address of the server, required.",
     )
     api_key: SecretStr | None = Field(default=None, description="The API key, as a secure value.")
     api_key_env: str = Field(
@@ -59,7 +64,22 @@ class CredentialSource(Model):
     features: tuple[FeatureName, ...] = Field(
         default=(),
         description="What is used besides the cloud's main API. RunPod: `graphql`, the old API, for spot "
-        "nodes, the balance at preview, and an end by RunPod itself at `expiresAt`.",
+        "nodes, the balance at preview, and an end by RunPod itself at `expiresAt`. SkyPilot: `bare`, where "
+        "its machines run no containers (Slurm without Pyxis): the image of nodes is left out there.",
+    )
+    user: str = Field(
+        default="", description="SkyPilot with basic authentication: the user whose password the key is."
+    )
+    ca_file: str = Field(
+        default="", description="SkyPilot: file with the certificates to trust instead of the system's."
+    )
+    allow_insecure: bool = Field(
+        default=False,
+        description="SkyPilot: accept plain http to another machine; who is on the way can read keys and tasks.",
+    )
+    workspace: str = Field(
+        default="",
+        description="SkyPilot: workspace of the server that nodes are made in; its default if empty.",
     )
 
 
@@ -73,7 +93,8 @@ class CandidateGroup(Model):
     )
     regions: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(),
-        description="Region groups (`eu-central`) or the cloud's own ids, preferred first; none for any.",
+        description="Region groups (`eu-central`) or the cloud's own ids, preferred first; none for any. "
+        "SkyPilot: its own words only, `slurm/hall1`, `aws/us-east-1`, `k8s`.",
     )
     gpu_count: int | None = Field(
         default=None, ge=1, le=16, description="GPUs in a node; the cluster's `gpuCount` if left out."
@@ -309,5 +330,14 @@ class StackFile(Model):
     )
     skypilot_tenants: dict[str, SkyPilotTenant] = Field(
         default_factory=dict, description="Tenants of SkyPilot API servers: name -> tenant."
+    )
+    eks_clusters: dict[str, EksCluster] = Field(
+        default_factory=dict, description="Kubernetes on AWS: name -> cluster with GPU pools."
+    )
+    gke_clusters: dict[str, GkeCluster] = Field(
+        default_factory=dict, description="Kubernetes on Google Cloud: name -> cluster with GPU pools."
+    )
+    aks_clusters: dict[str, AksCluster] = Field(
+        default_factory=dict, description="Kubernetes on Azure: name -> cluster with GPU pools."
     )
     settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from stack_config import kubernetes_clusters
 from stack_config.models import (
     CandidateGroup,
     Cluster,
@@ -37,6 +38,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("SkyPilot cluster: `gpuplane:skypilotClusters.<name>`", SkyPilotCluster),
     ("SkyPilot tenant: `gpuplane:skypilotTenants.<name>`", SkyPilotTenant),
     ("Settings: `gpuplane:settings`", Settings),
+    *kubernetes_clusters.SECTIONS,
 )
 
 _HEAD = """\

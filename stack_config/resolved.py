@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
 from stack_config.models import (
     CandidateGroup,
     CapacityName,
@@ -57,6 +58,9 @@ class StackConfig:
         skypilot_servers: SkyPilot API servers that the stack makes, by name.
         skypilot_clusters: Clusters on SkyPilot API servers, by name.
         skypilot_tenants: Tenants of SkyPilot API servers, by name.
+        eks_clusters: Kubernetes on AWS, by name.
+        gke_clusters: Kubernetes on Google Cloud, by name.
+        aks_clusters: Kubernetes on Azure, by name.
     """
 
     stack: str
@@ -68,6 +72,9 @@ class StackConfig:
     skypilot_servers: Mapping[str, SkyPilotServer] = field(default_factory=dict)
     skypilot_clusters: Mapping[str, SkyPilotCluster] = field(default_factory=dict)
     skypilot_tenants: Mapping[str, SkyPilotTenant] = field(default_factory=dict)
+    eks_clusters: Mapping[str, EksCluster] = field(default_factory=dict)
+    gke_clusters: Mapping[str, GkeCluster] = field(default_factory=dict)
+    aks_clusters: Mapping[str, AksCluster] = field(default_factory=dict)
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
