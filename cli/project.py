@@ -49,8 +49,9 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
         EngineError: There is no engine on this machine.
     """
     from cli.emulated import running_scale
-    from engine.environment import QUIET, environment
+    from engine.environment import QUIET, environment, plugin_homes
     from engine.installed import require
+    from engine.standins import placing
 
     if is_dev(stack):
         # One dial for the emulators and for the clients that wait on them.
@@ -58,7 +59,7 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
         scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
         return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale, "GPUPLANE_EMULATED": "1"})
     path = os.pathsep.join([str(require().folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
-    return {**QUIET, **base, "PATH": path}
+    return {**QUIET, **base, "PATH": placing.extended(path, plugin_homes(base))}
 
 
 def is_dev(stack: str) -> bool:

@@ -1,10 +1,13 @@
 """`python -m engine ensure | path | skypilot`."""
 
+import os
 import sys
 
+from engine.environment import plugin_homes
 from engine.errors import EngineError
 from engine.installed import ensure, require
 from engine.skypilot_server import server_python
+from engine.standins import fetching
 
 USAGE = "usage: python -m engine ensure | path | skypilot"
 
@@ -22,7 +25,11 @@ def main(arguments: list[str]) -> int:
     """
     try:
         if arguments == ["ensure"]:
-            print(ensure().line)
+            engine = ensure()
+            print(engine.line)
+            install = fetching.installer(engine.folder / "pulumi")
+            for choice in fetching.look(os.environ.get("PATH", ""), plugin_homes(), install):
+                print(choice.line)
             return 0
         if arguments == ["path"]:
             print(require().folder)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.installed import require
+from engine.standins import placing
 
 #: Of the dev stack, whose only secrets are those of emulators on this machine. Committed on purpose.
 DEV_PASSPHRASE = "dev"
@@ -53,11 +54,14 @@ def environment(
         key: value for key, value in base.items() if not key.startswith("PULUMI_") and key not in _DROPPED
     }
     python_bin = _python_bin(project_dir)
+    homes = [_made(state_dir / "pulumi-home"), *plugin_homes(base)]
+    path = os.pathsep.join([str(engine_bin), str(python_bin), base.get("PATH", os.defpath)])
+    placing.lend(path, homes)
     result.update(QUIET)
     result.update(
         {
-            "PATH": os.pathsep.join([str(engine_bin), str(python_bin), base.get("PATH", os.defpath)]),
-            "PULUMI_HOME": str(_made(state_dir / "pulumi-home")),
+            "PATH": placing.extended(path, homes),
+            "PULUMI_HOME": str(homes[0]),
             "PULUMI_BACKEND_URL": _made(state_dir / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": passphrase,
             "GPUPLANE_STATE_DIR": str(state_dir / "intents"),
@@ -66,6 +70,16 @@ def environment(
     )
     result.update(extra or {})
     return result
+
+
+def plugin_homes(variables: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where `pulumi` keeps the plugins that it has installed, under the caller's own settings.
+
+    Args:
+        variables: the environment.
+    """
+    home = variables.get("PULUMI_HOME") or Path(variables.get("HOME") or Path.home()) / ".pulumi"
+    return [Path(home)]
 
 
 def _python_bin(project_dir: Path) -> Path:
