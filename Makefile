@@ -14,7 +14,7 @@ LOCKED := aws gcp azure kubernetes
 
 .PHONY: help
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up preview down
 up: engine ## Bring up the dev stack: emulated clouds, real engine, one curl at the end
@@ -59,6 +59,22 @@ test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 .PHONY: test-live
 test-live: venv ## One node on each real cloud that there is a key for (ARGS="--max-usd 2"); never in CI
 	@$(PY) -m pytest tests/live -qs $(ARGS)
+
+.PHONY: kubernetes-up kubernetes-down test-kubernetes
+kubernetes-up: venv ## A real Kubernetes API on 127.0.0.1 with fake GPU nodes; prints its kubeconfig
+	@$(PY) -m engine kubernetes up $(ARGS)
+
+kubernetes-down: venv ## Stop it
+	@$(PY) -m engine kubernetes down
+
+# What tests/kubernetes imports; in .venv from the first run on.
+KUBERNETES_EXTRAS := kubernetes
+
+test-kubernetes: engine ## Everything for Kubernetes, on a real API (the first run builds it)
+	@EXTRAS="$(KUBERNETES_EXTRAS)" requirements/install.sh
+	@$(PY) -m engine ensure
+	@$(PY) -m engine kubernetes build
+	$(PY) -m pytest tests/kubernetes
 
 .PHONY: bench-fleet
 bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="--nodes 1000" for more)

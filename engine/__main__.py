@@ -1,4 +1,4 @@
-"""`python -m engine ensure | path | skypilot`."""
+"""`python -m engine ensure | path | skypilot | kubernetes …`."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ import sys
 from engine.environment import plugin_homes
 from engine.errors import EngineError
 from engine.installed import ensure, require
+from engine.kubernetes_api import commands as kubernetes
 from engine.skypilot_server import server_python
 from engine.standins import fetching
 
-USAGE = "usage: python -m engine ensure | path | skypilot"
+USAGE = "usage: python -m engine ensure | path | skypilot | kubernetes …"
 
 
 def main(arguments: list[str]) -> int:
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: `ensure` makes an engine ready and prints one line that says which and why; `path` prints
             the folder to put on PATH; `skypilot` installs the SkyPilot server
-            and prints its Python.
+            and prints its Python; `kubernetes` has commands of its own.
 
     Returns:
         The exit status: 0, 1 when there is no engine, 2 when the command is unknown.
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
         if arguments == ["skypilot"]:
             print(server_python())
             return 0
+        if arguments[:1] == ["kubernetes"]:
+            return kubernetes.main(arguments[1:])
     except EngineError as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.errors import EngineError
@@ -28,19 +29,22 @@ def stand_in_files() -> list[Path]:
     return [*sorted(LAUNCHERS.iterdir()), *sorted(LANGUAGE_HOST.glob("*.py"))]
 
 
-def check_go() -> None:
+def check_go(module: Path = MODULE) -> None:
     """Makes sure that a Go of the version that go.mod asks for is there, or is fetched by Go itself.
+
+    Args:
+        module: the folder with go.mod.
 
     Raises:
         EngineError: with one line that says what is missing.
     """
     needed = next(
-        line.split()[1] for line in (MODULE / "go.mod").read_text().splitlines() if line.startswith("go ")
+        line.split()[1] for line in (module / "go.mod").read_text().splitlines() if line.startswith("go ")
     )
     if shutil.which("go") is None:
         raise EngineError(f"building needs Go {needed} or newer, and there is no go on PATH")
     # Run in the module's folder: a `go` that is too old either switches to a newer one or fails here.
-    done = _go("env", "GOVERSION", seconds=300)
+    done = run_go("env", "GOVERSION", module=module, seconds=300)
     if done.returncode != 0:
         words = (done.stderr.strip().splitlines() or ["go does not run"])[-1]
         raise EngineError(f"building needs Go {needed} or newer: {words}")
@@ -53,7 +57,7 @@ def build_cli(target: Path) -> None:
         EngineError: Go is missing or the build failed; the last line of Go's own message is in it.
     """
     check_go()
-    done = _go(
+    done = run_go(
         "build",
         "-mod=readonly",
         "-trimpath",
@@ -91,10 +95,29 @@ def assemble(cli: Path, target: Path) -> None:
     )
 
 
-def _go(*arguments: str, seconds: float) -> subprocess.CompletedProcess[str]:
+def run_go(
+    *arguments: str, seconds: float, module: Path = MODULE, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `go` in a module's folder.
+
+    Args:
+        arguments: its command and what belongs to it.
+        seconds: how long it may take.
+        module: the folder with go.mod.
+        variables: further environment variables.
+
+    Raises:
+        EngineError: it took longer.
+    """
     try:
         return subprocess.run(
-            ["go", *arguments], cwd=MODULE, capture_output=True, text=True, timeout=seconds, check=False
+            ["go", *arguments],
+            cwd=module,
+            env={**os.environ, **(variables or {})},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"go {arguments[0]} did not end within {seconds:.0f} s") from error

