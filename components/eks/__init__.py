@@ -1,0 +1,1 @@
+"""The parts of EksGpuCluster: rules, network, rights, node groups. They import pulumi_aws when called."""

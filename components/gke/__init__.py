@@ -1,0 +1,1 @@
+"""The parts of GkeGpuCluster: rules, network, rights, node pools. They import pulumi_gcp when called."""
