@@ -19,6 +19,7 @@ import pydantic
 from dynamic_providers.host.secrets import conceal
 from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import ValidationError
+from gpu_clouds.registry import cloud_info
 from stack_config import CredentialSource, SecretReference, Settings
 from stack_config.explain import explain
 from stack_config.models import EMULATOR, StackFile
@@ -72,6 +73,10 @@ def open_account(name: str, source: CredentialSource) -> CredentialSet:
         proxy,
         allowed_sources=source.allowed_sources,
         features=frozenset(source.features),
+        user=source.user,
+        ca_file=source.ca_file,
+        allow_insecure=source.allow_insecure,
+        workspace=source.workspace,
     )
 
 
@@ -127,6 +132,8 @@ def _key(name: str, source: CredentialSource) -> str:
         return key
     if source.api_key_secret is not None:
         return _kubernetes_key(where, source.api_key_secret)
+    if not cloud_info(source.cloud).needs_key:
+        return ""
     raise ValidationError(
         f"{where} has no API key; run `pulumi config set --secret --path gpuplane:credentials.{name}.apiKey`",
         cloud=source.cloud,

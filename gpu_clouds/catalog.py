@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from gpu_clouds.models import Availability, Candidate, CapacityType, Offer
 
 NATIVE = "native:"
 """Prefix of a region that is passed to the cloud as it is, for one that is newer than the table."""
+_PLACE = re.compile(r"[A-Za-z*][^\s/]*(/[^\s/]+){0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class _Catalog:
     native: Mapping[str, Mapping[str, str]]  # cloud -> canonical -> native
     canonical: Mapping[str, Mapping[str, str]]  # cloud -> folded native -> canonical
     regions: Mapping[str, Mapping[str, tuple[str, ...]]]  # group -> cloud -> native ids
+    free_regions: frozenset[str]  # clouds whose places no table can list
     counts: Mapping[str, Mapping[str, tuple[int, ...]]]  # cloud -> canonical -> GPUs in a node
     prices: tuple[_ListPrice, ...]
 
@@ -75,13 +78,17 @@ def memory_gb(canonical: str) -> int | None:
 def native_gpu(cloud: str, canonical: str) -> str | None:
     """What a cloud calls this GPU; None where it does not sell it.
 
-    RunPod: the `gpu.id`; Lambda: the suffix of the instance type; Paperspace: the label.
+    RunPod: the `gpu.id`; Lambda: the suffix of the instance type; Paperspace: the label; SkyPilot: the name
+    that most of its clouds use (`skypilot/accelerators.py` has the others).
     """
     return _catalog().native.get(cloud, {}).get(canonical)
 
 
 def canonical_gpu(cloud: str, native: str) -> str | None:
-    """The canonical name of what a cloud calls so; None where the table does not know it."""
+    """The canonical name of what a cloud calls so; None where the table does not know it.
+
+    Where a cloud has one word for several GPUs (SkyPilot's `H100`) it is the first of them in the table.
+    """
     return _catalog().canonical.get(cloud, {}).get(_fold(native))
 
 
@@ -101,7 +108,8 @@ def resolve_region(cloud: str, region: str) -> tuple[str, ...]:
     Args:
         cloud: Name of the cloud.
         region: A group (`eu-central`), an own id of the cloud (`EU-RO-1`, in any case), `native:<id>` for
-            one that the table does not know yet, or empty for any.
+            one that the table does not know yet, or empty for any. SkyPilot has no groups: its own words
+            for a place (`slurm/a`, `aws/us-east-1`) are taken as they are.
 
     Returns:
         Own ids; empty where any will do.
@@ -117,6 +125,8 @@ def resolve_region(cloud: str, region: str) -> tuple[str, ...]:
             raise ValidationError(f"region {region!r} has no id after {NATIVE!r}", cloud=cloud)
         return (own,)
     regions = _catalog().regions
+    if cloud in _catalog().free_regions:
+        return (_own_words(cloud, region),)
     groups = [group for group, clouds in regions.items() if cloud in clouds]
     if region.lower() in regions:
         if own_ids := regions[region.lower()].get(cloud):
@@ -185,6 +195,22 @@ def list_price(candidate: Candidate) -> Offer | None:
     return None
 
 
+def _own_words(cloud: str, region: str) -> str:
+    """A place in the words of a cloud that has more of them than any table: `aws/us-east-1`, `slurm/a`."""
+    if region.lower() in _catalog().regions:
+        raise ValidationError(
+            f"{cloud} has nothing in {region!r}: write a place as it calls them, like aws/us-east-1 or slurm",
+            cloud=cloud,
+        )
+    if not _PLACE.fullmatch(region):
+        raise ValidationError(
+            f"region {region!r} is unknown on {cloud}; nearest: a place as it calls them: cloud, "
+            "cloud/region or cloud/region/zone",
+            cloud=cloud,
+        )
+    return region
+
+
 def _fold(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
@@ -210,7 +236,8 @@ def _catalog() -> _Catalog:
             names[_fold(spelling)] = (name,)
         for cloud, own_names in gpu["native"].items():
             native.setdefault(cloud, {})[name] = own_names[0]
-            canonical.setdefault(cloud, {}).update({_fold(own): name for own in own_names})
+            for own in own_names:
+                canonical.setdefault(cloud, {}).setdefault(_fold(own), name)
     names.update({_fold(name): tuple(order) for name, order in raw["ambiguous"].items()})
     return _Catalog(
         memory={name: gpu["memory_gb"] for name, gpu in gpus.items()},
@@ -222,6 +249,7 @@ def _catalog() -> _Catalog:
             group: {cloud: tuple(ids) for cloud, ids in clouds.items()}
             for group, clouds in raw["regions"].items()
         },
+        free_regions=frozenset(raw["free_regions"]),
         counts={
             cloud: {gpu: tuple(numbers) for gpu, numbers in by_gpu.items()}
             for cloud, by_gpu in raw["gpu_counts"].items()

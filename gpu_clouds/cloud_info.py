@@ -18,11 +18,12 @@ class CloudInfo:
         name: The name used in stack files: `runpod`.
         title: The name as people write it: `RunPod`.
         capabilities: What it can do.
-        endpoint: Base URL of its API.
+        endpoint: Base URL of its API; empty where each credential set has to name its own.
         factory: `module:function` that connects; imported at the first use.
         features: What a credential set may switch on -> the capabilities that it gives then.
         ssh_needs_port: Nobody can log in to a node unless its ports have 22/tcp.
         cache_price: What a weights cache costs; None where there is none.
+        needs_key: A credential set must have a key.
     """
 
     name: str
@@ -33,6 +34,7 @@ class CloudInfo:
     features: Mapping[str, frozenset[str]] = field(default_factory=dict)
     ssh_needs_port: bool = False
     cache_price: CachePrice | None = None
+    needs_key: bool = True
 
     def with_features(self, features: Collection[str]) -> Capabilities:
         """What the cloud can do with some features switched on; unknown names count for nothing."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from gpu_clouds import lambda_cloud, logs, paperspace, runpod, vast
+from gpu_clouds import lambda_cloud, logs, paperspace, runpod, skypilot, vast
 from gpu_clouds.clock import Clock, SystemClock
 from gpu_clouds.cloud import GpuCloud
 from gpu_clouds.cloud_info import CloudInfo
@@ -20,7 +20,7 @@ from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import ValidationError
 
 CLOUDS: Mapping[str, CloudInfo] = MappingProxyType(
-    {info.name: info for info in (runpod.INFO, lambda_cloud.INFO, paperspace.INFO, vast.INFO)}
+    {info.name: info for info in (runpod.INFO, lambda_cloud.INFO, paperspace.INFO, vast.INFO, skypilot.INFO)}
 )
 """Every cloud by the name that stack files use."""
 
@@ -54,10 +54,14 @@ def connect(
     """
     info = cloud_info(credential_set.cloud)
     where = f"credential set {credential_set.name!r}"
-    if not credential_set.api_key.strip():
+    if info.needs_key and not credential_set.api_key.strip():
         raise ValidationError(f"{where}: the API key of {info.title} is empty", cloud=info.name)
     clock = clock or clock_from_environment()
     endpoint = credential_set.endpoint or info.endpoint
+    if not endpoint:
+        raise ValidationError(
+            f"{where}: has no endpoint: {info.title} has an address for each server", cloud=info.name
+        )
     if isinstance(clock, SystemClock) and clock.scale != 1 and not is_loopback(endpoint):
         raise ValidationError(
             f"{where}: time is scaled by {clock.scale:g} (GPUPLANE_TIME_SCALE), which is for emulators on "

@@ -39,8 +39,8 @@ class SecretReference(Model):
 class CredentialSource(Model):
     """One account of one cloud; its key is in one of `apiKey`, `apiKeyEnv`, `apiKeySecret`.
 
-    For SkyPilot it is one API server: the key is a service-account token, with `user` that user's password, and
-    a server without authentication has none.
+    For SkyPilot it is one API server: the key is a service-account token, with `user` that user's password,
+    and a server without authentication has none.
     """
 
     cloud: CloudName = Field(description="Cloud that the account is of.")
@@ -75,7 +75,7 @@ class CredentialSource(Model):
     )
     allow_insecure: bool = Field(
         default=False,
-        description="SkyPilot: accept plain http to another machine; who is on the way can read keys and tasks.",
+        description="SkyPilot: accept plain http to another machine; who is on the way can read everything.",
     )
     workspace: str = Field(
         default="",

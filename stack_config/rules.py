@@ -71,7 +71,8 @@ def _credentials(name: str, source: CredentialSource) -> Iterator[Problem]:
         )
         if value
     ]
-    if not given:
+    skypilot = source.cloud == "skypilot"
+    if not given and (source.user or not skypilot):
         yield Problem(
             path,
             "has no API key",
@@ -85,11 +86,25 @@ def _credentials(name: str, source: CredentialSource) -> Iterator[Problem]:
     for index, feature in enumerate(source.features):
         if feature not in FEATURES.get(source.cloud, ()):
             yield Problem(f"{path}.features[{index}]", f"{source.cloud} has no feature {feature!r}")
-    if source.endpoint and source.endpoint != EMULATOR:
-        yield from _endpoint(f"{path}.endpoint", source.endpoint)
+    if skypilot and source.endpoint in ("", EMULATOR):
+        why = "has no endpoint" if not source.endpoint else "there is no emulator of SkyPilot"
+        yield Problem(f"{path}.endpoint", why, next_step="give the address of the SkyPilot server")
+    elif source.endpoint and source.endpoint != EMULATOR:
+        yield from _endpoint(f"{path}.endpoint", source.endpoint, insecure=source.allow_insecure)
+    if not skypilot:
+        for key, value in (
+            ("user", source.user),
+            ("caFile", source.ca_file),
+            ("allowInsecure", source.allow_insecure),
+            ("workspace", source.workspace),
+        ):
+            if value:
+                yield Problem(f"{path}.{key}", f"is for skypilot, not for {source.cloud}")
+    elif ":" in source.user:
+        yield Problem(f"{path}.user", "a user name has no colon in it")
 
 
-def _endpoint(path: str, endpoint: str) -> Iterator[Problem]:
+def _endpoint(path: str, endpoint: str, *, insecure: bool = False) -> Iterator[Problem]:
     try:
         url = urlsplit(endpoint)
         host, _ = url.hostname, url.port
@@ -102,7 +117,7 @@ def _endpoint(path: str, endpoint: str) -> Iterator[Problem]:
         yield Problem(
             path, "must hold no user, password, query or fragment", next_step="use apiKey for the key"
         )
-    elif url.scheme == "http" and host not in _LOOPBACK:
+    elif url.scheme == "http" and host not in _LOOPBACK and not insecure:
         yield Problem(path, "must be https unless it is on this machine")
 
 

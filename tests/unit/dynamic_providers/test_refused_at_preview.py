@@ -39,6 +39,8 @@ def gpu_of(cloud: str) -> str:
 
 
 def region_of(cloud: str) -> str:
+    if cloud == "skypilot":
+        return "slurm/hall1"  # its own words, which no table lists
     for group in ("us-east", "us-west", "eu-central", "eu-north", "asia-pacific"):
         if found := _places(cloud, group):
             return found[0]
@@ -50,6 +52,10 @@ def _places(cloud: str, group: str) -> tuple[str, ...]:
         return catalog.resolve_region(cloud, group)
     except Exception:
         return ()
+
+
+def unknown_region(cloud: str) -> str:
+    return "slurm//hall1" if cloud == "skypilot" else f"{region_of(cloud)}9"
 
 
 def missing_group(cloud: str) -> str:
@@ -73,7 +79,7 @@ class Refusal:
 
 def refusals(cloud: str) -> list[Refusal]:
     title, gpu = CLOUDS[cloud].title, gpu_of(cloud)
-    region, foreign = region_of(cloud), foreign_gpu(cloud)
+    foreign = foreign_gpu(cloud)
     found = [
         Refusal("unknown GPU", {"gpu": f"{gpu[:-1]}_"}, f"is unknown; nearest: {gpu}", {}),
         Refusal(
@@ -82,7 +88,7 @@ def refusals(cloud: str) -> list[Refusal]:
             f"{title} has no GPU {foreign}; it has",
             {},
         ),
-        Refusal("region", {"region": f"{region}9"}, f"is unknown on {cloud}; nearest: ", {}),
+        Refusal("region", {"region": unknown_region(cloud)}, f"is unknown on {cloud}; nearest: ", {}),
         Refusal("group", {"region": missing_group(cloud)}, f"{cloud} has nothing in ", {}),
         Refusal("count", {"gpuCount": 13}, "no machine with 13", {}),
         Refusal("reserved", {"capacity": "reserved"}, f"{title} rents no reserved nodes", {}),

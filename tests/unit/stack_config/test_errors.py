@@ -26,6 +26,12 @@ def account(**changes: object) -> Change:
     return lambda values: values["credentials"]["main"].update(changes)
 
 
+def server(**changes: object) -> Change:
+    """A SkyPilot server besides the other accounts."""
+    given = {"cloud": "skypilot", "endpoint": "http://127.0.0.1:46580", **changes}
+    return lambda values: values["credentials"].update(sky=given)
+
+
 def group(**changes: object) -> Change:
     return lambda values: values["nodeClasses"]["small"]["candidates"][0].update(changes)
 
@@ -54,12 +60,41 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown key, near": (chat(nodez=3), 'clusters.chat.nodez: unknown key; did you mean "nodes"?'),
     "unknown key, far": (
         lambda values: values["credentials"]["main"].update(zzz=1),
-        "credentials.main.zzz: unknown key; use one of allowedSources, apiKey, apiKeyEnv, apiKeySecret, "
-        "cloud, endpoint, features",
+        "credentials.main.zzz: unknown key; use one of allowInsecure, allowedSources, apiKey, apiKeyEnv, "
+        "apiKeySecret, caFile, cloud, endpoint, features, user, workspace",
     ),
     "unknown feature": (
         account(features=["graphq"]),
-        'credentials.main.features[0]: is not a valid value; did you mean "graphql"? use one of graphql',
+        'credentials.main.features[0]: is not a valid value; did you mean "graphql"? use one of bare, graphql',
+    ),
+    "SkyPilot without a server": (
+        server(endpoint=""),
+        "credentials.sky.endpoint: has no endpoint; give the address of the SkyPilot server",
+    ),
+    "SkyPilot's emulator": (
+        server(endpoint="emulator"),
+        "credentials.sky.endpoint: there is no emulator of SkyPilot; give the address of the SkyPilot server",
+    ),
+    "SkyPilot on plain http": (
+        server(endpoint="http://sky.example.com"),
+        "credentials.sky.endpoint: must be https unless it is on this machine",
+    ),
+    "SkyPilot, a user without password": (
+        server(user="admin"),
+        "credentials.sky: has no API key; run `pulumi config set --secret --path "
+        "gpuplane:credentials.sky.apiKey`, or give apiKeyEnv or apiKeySecret",
+    ),
+    "SkyPilot, a user with a colon": (
+        server(user="a:b", apiKey="password"),
+        "credentials.sky.user: a user name has no colon in it",
+    ),
+    "SkyPilot, another cloud's feature": (
+        server(features=["graphql"]),
+        "credentials.sky.features[0]: skypilot has no feature 'graphql'",
+    ),
+    "workspace of another cloud": (
+        account(workspace="team-a"),
+        "credentials.main.workspace: is for skypilot, not for runpod",
     ),
     "cache without regions": (
         lambda values: values["nodeClasses"]["small"].update(weightsCache={"sizeGb": 100}),
@@ -105,7 +140,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown cloud": (
         group(cloud="runpd"),
         'nodeClasses.small.candidates[0].cloud: is not a valid value; did you mean "runpod"? '
-        "use one of lambda, paperspace, runpod, vast",
+        "use one of lambda, paperspace, runpod, skypilot, vast",
     ),
     "no gpus": (
         lambda values: values["nodeClasses"]["small"]["candidates"][0].pop("gpus"),

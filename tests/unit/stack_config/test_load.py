@@ -217,3 +217,21 @@ def test_readiness_asks_the_first_port_that_fits(readiness: dict[str, Any], port
     values = example()
     values["clusters"]["chat"].update(ports=["8000/http", "22/tcp", "23/tcp"], readiness=readiness)
     assert readiness_port(load(values, "dev").clusters["chat"]) == port
+
+
+def test_a_server_without_authentication_needs_no_key() -> None:
+    values = example()
+    values["credentials"]["sky"] = {"cloud": "skypilot", "endpoint": "http://127.0.0.1:46580"}
+    values["credentials"]["far"] = {
+        "cloud": "skypilot",
+        "endpoint": "http://sky.example.com",
+        "allowInsecure": True,
+        "user": "admin",
+        "apiKey": "canary",
+        "workspace": "team-a",
+        "caFile": "/etc/ca.pem",
+        "features": ["bare"],
+    }
+    sources = load(values, "dev").credentials
+    assert sources["sky"].api_key is None and not sources["sky"].allow_insecure
+    assert (sources["far"].user, sources["far"].workspace) == ("admin", "team-a")
