@@ -13,6 +13,7 @@ import socket
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,8 +25,13 @@ _HELP = {
     "gpuplane_cloud_requests_total": ("counter", "Calls to clouds by their outcome."),
     "gpuplane_cloud_request_seconds": ("histogram", "How long the calls took."),
     "gpuplane_cloud_retries_total": ("counter", "Calls that were sent again."),
+    "skypilot_api_requests_total": ("counter", "Calls to SkyPilot API servers by their status."),
+    "skypilot_api_request_duration_seconds": ("histogram", "How long they took until the answer."),
+    "skypilot_api_errors_total": ("counter", "Operations that failed in the end, by the error."),
+    "skypilot_api_retries_total": ("counter", "Calls that were sent again."),
 }
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_UNSAFE = re.compile(r'[\\"\n{}]')
 _LINE = re.compile(r"(?P<series>[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^\n]*\})?) (?P<value>[0-9.eE+-]+)")
 
 
@@ -38,6 +44,9 @@ class Metrics:
         self._retries: Counter[tuple[str, str]] = Counter()
         self._buckets: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[tuple[str, str], float] = {}
+        self._counted: Counter[str] = Counter()
+        self._observed: dict[tuple[str, str], list[int]] = {}
+        self._observed_seconds: dict[tuple[str, str], float] = {}
         self._in_file: Counter[str] = Counter()
         self._flushing = threading.Lock()
 
@@ -50,7 +59,7 @@ class Metrics:
             status: HTTP status, or `no_connection`, `timeout`, `lost` where there was no answer.
             seconds: How long it took.
         """
-        bucket = next((index for index, limit in enumerate(_BUCKETS) if seconds <= limit), len(_BUCKETS))
+        bucket = _bucket(seconds)
         with self._lock:
             self._requests[cloud, operation, status] += 1
             self._buckets[cloud, operation, bucket] += 1
@@ -61,21 +70,44 @@ class Metrics:
         with self._lock:
             self._retries[cloud, operation] += 1
 
+    def count(self, name: str, **labels: str) -> None:
+        """Adds one to a counter that `_HELP` names.
+
+        Args:
+            name: The counter.
+            labels: Its labels; few different values, no secrets.
+        """
+        with self._lock:
+            self._counted[f"{name}{{{_labels(labels)}}}"] += 1
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Adds a duration to a histogram that `_HELP` names.
+
+        Args:
+            name: The histogram.
+            seconds: The duration.
+            labels: Its labels.
+        """
+        key = (name, _labels(labels))
+        with self._lock:
+            buckets = self._observed.setdefault(key, [0] * (len(_BUCKETS) + 1))
+            buckets[_bucket(seconds)] += 1
+            self._observed_seconds[key] = self._observed_seconds.get(key, 0.0) + seconds
+
     def series(self) -> dict[str, float]:
         """Every series of this process with its value."""
         found: dict[str, float] = {}
         with self._lock:
+            found.update(self._counted)
+            for (name, labels), buckets in self._observed.items():
+                found |= _histogram(name, labels, buckets, self._observed_seconds[name, labels])
             for (cloud, operation, status), count in self._requests.items():
                 labels = f'{{cloud="{cloud}",operation="{operation}",status="{status}"}}'
                 found[f"gpuplane_cloud_requests_total{labels}"] = count
             for (cloud, operation), seconds in self._seconds.items():
-                labels, running = f'cloud="{cloud}",operation="{operation}"', 0
-                for index in range(len(_BUCKETS) + 1):
-                    running += self._buckets[cloud, operation, index]
-                    limit = f"{_BUCKETS[index]:g}" if index < len(_BUCKETS) else "+Inf"
-                    found[f'gpuplane_cloud_request_seconds_bucket{{{labels},le="{limit}"}}'] = running
-                found[f"gpuplane_cloud_request_seconds_sum{{{labels}}}"] = round(seconds, 6)
-                found[f"gpuplane_cloud_request_seconds_count{{{labels}}}"] = running
+                labels = f'cloud="{cloud}",operation="{operation}"'
+                buckets = [self._buckets[cloud, operation, index] for index in range(len(_BUCKETS) + 1)]
+                found |= _histogram("gpuplane_cloud_request_seconds", labels, buckets, seconds)
             for (cloud, operation), count in self._retries.items():
                 labels = f'{{cloud="{cloud}",operation="{operation}"}}'
                 found[f"gpuplane_cloud_retries_total{labels}"] = count
@@ -111,6 +143,27 @@ class Metrics:
             Path(new.name).chmod(0o644)  # collectors run as another user, and there is no secret in it
             Path(new.name).replace(path)
         self._in_file.update(added)
+
+
+def _bucket(seconds: float) -> int:
+    return next((index for index, limit in enumerate(_BUCKETS) if seconds <= limit), len(_BUCKETS))
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    """Labels in their order, with what would end a value or a line taken out."""
+    return ",".join(f'{name}="{_UNSAFE.sub("_", value)}"' for name, value in labels.items())
+
+
+def _histogram(name: str, labels: str, buckets: Sequence[int], seconds: float) -> dict[str, float]:
+    found: dict[str, float] = {}
+    running = 0
+    for index, number in enumerate(buckets):
+        running += number
+        limit = f"{_BUCKETS[index]:g}" if index < len(_BUCKETS) else "+Inf"
+        found[f'{name}_bucket{{{labels},le="{limit}"}}'] = running
+    found[f"{name}_sum{{{labels}}}"] = round(seconds, 6)
+    found[f"{name}_count{{{labels}}}"] = running
+    return found
 
 
 METRICS = Metrics()

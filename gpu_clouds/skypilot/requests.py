@@ -1,0 +1,90 @@
+"""Calls about the server itself and its requests."""
+
+from __future__ import annotations
+
+from gpu_clouds.answers import Kind
+from gpu_clouds.errors import CancelledError, GpuCloudError
+from gpu_clouds.skypilot.calls import Calls, one
+from gpu_clouds.skypilot.errors import ApiError
+from gpu_clouds.skypilot.health import HEALTH_TIMEOUT_S, HealthCheck
+from gpu_clouds.skypilot.http import Call
+from gpu_clouds.skypilot.models import RequestRecord, ServerHealth
+from gpu_clouds.skypilot.waiting import records
+
+
+class RequestCalls(Calls):
+    """Health, and the list of requests."""
+
+    def health(self) -> ServerHealth:
+        """What the server says about itself; needs no token.
+
+        Raises:
+            ApiError: It does not answer, is no SkyPilot server, or is of another age.
+        """
+        call = Call("health", Kind.READ, "GET", "/api/health")
+        return self._health(call)
+
+    def check_health(self) -> HealthCheck:
+        """Whether the server can be used, within 10 s and without a retry. Fails for no reason but a cancel.
+
+        Raises:
+            CancelledError: The user has asked to stop.
+        """
+        # Connecting and answering share the time.
+        half = HEALTH_TIMEOUT_S / 2
+        call = Call(
+            "health",
+            Kind.READ,
+            "GET",
+            "/api/health",
+            read_timeout_s=half,
+            connect_timeout_s=half,
+            no_retry=True,
+        )
+        started = self.connection.clock.monotonic()
+        server: ServerHealth | None = None
+        reason, needs_auth = "", False
+        try:
+            server = self._health(call)
+            needs_auth = server.status == "needs_auth"
+            if needs_auth:
+                reason = f"{self.connection.title} asks for a token, or user and password"
+            elif server.status != "healthy":
+                reason = (
+                    f"{self.connection.title} says that it is {server.status[:50] or 'in no known state'!r}"
+                )
+        except CancelledError:
+            raise
+        except ApiError as error:
+            reason, needs_auth = error.message, error.is_unauthorized
+        except GpuCloudError as error:
+            reason = error.message
+        seconds = self.connection.clock.monotonic() - started
+        return HealthCheck(not reason, reason, needs_auth, server, seconds)
+
+    def requests(
+        self, *, all_status: bool = False, cluster_name: str | None = None, limit: int | None = None
+    ) -> list[RequestRecord]:
+        """Requests of the server, the newest first.
+
+        Args:
+            all_status: Also those that have ended.
+            cluster_name: About this cluster only.
+            limit: At most so many.
+        """
+        params: dict[str, str | int | bool] = {"all_status": "true" if all_status else "false"}
+        if cluster_name:
+            params["cluster_name"] = cluster_name
+        if limit is not None:
+            params["limit"] = limit
+        call = Call("list_requests", Kind.READ, "GET", "/api/status", params=params)
+        return records(self._http.call(call, self._http.cancel_for(Kind.READ)))
+
+    def request(self, request_id: str) -> RequestRecord | None:
+        """One request by its whole id; None where the server does not know it."""
+        call = Call("get_request", Kind.READ, "GET", "/api/status", params={"request_ids": request_id})
+        found = records(self._http.call(call, self._http.cancel_for(Kind.READ)))
+        return next((each for each in found if each.request_id == request_id), None)
+
+    def _health(self, call: Call) -> ServerHealth:
+        return self._read(call, one(ServerHealth))
