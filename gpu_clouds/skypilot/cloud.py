@@ -48,6 +48,9 @@ _NOT_THERE = frozenset({"NotSupportedError", "ProvisionPrechecksError"})
 """Errors that say what one place can't do; another candidate may be of a place that can."""
 
 
+Seen = tuple[Instance, ClusterRecord | None]
+
+
 class SkyPilotCloud:
     """One API server.
 
@@ -81,6 +84,16 @@ class SkyPilotCloud:
     def credentials(self) -> str:
         """Name of the credential set."""
         return self._credentials
+
+    @property
+    def client(self) -> SkyPilotClient:
+        """The calls of the server."""
+        return self._client
+
+    @property
+    def prices(self) -> Prices:
+        """The server's catalogue, at most a minute old."""
+        return self._prices
 
     @property
     def capabilities(self) -> Capabilities:
@@ -216,10 +229,27 @@ class SkyPilotCloud:
         """Gives connections back."""
         self._client.close()
 
+    def look(self, name: str) -> Seen:
+        """One cluster as an instance and in SkyPilot's own words, whoever's it is."""
+        with cloud_errors():
+            seen = self._survey.one(name)
+        return instance(name, self._server, seen), seen.record
+
+    def look_all(self, name_prefix: str) -> dict[str, Seen]:
+        """The same for every cluster whose name starts with the prefix, in one go."""
+        with cloud_errors():
+            found = self._survey.all(name_prefix)
+        return {name: (instance(name, self._server, seen), seen.record) for name, seen in found.items()}
+
     def record(self, name: str) -> ClusterRecord | None:
         """A cluster in SkyPilot's own words, by its cloud's own word; None where there is none."""
         with cloud_errors():
             return self._survey.one(name).record
+
+    def _share(self, other: SkyPilotCloud) -> None:
+        """Takes over what another view of the same server knows."""
+        self._launches, self._prices = other._launches, other._prices
+        self._survey, self._downs = other._survey, other._downs
 
     def _task(self, spec: InstanceSpec) -> Task:
         """What is launched."""

@@ -79,12 +79,15 @@ class Survey:
 
     def ours(self, prefix: str) -> list[Instance]:
         """Every cluster whose name starts with the prefix and whose label repeats it."""
-        found = self._look(lambda name: name.startswith(prefix), None)
         return [
             instance(name, self._server, seen)
-            for name, seen in sorted(found.items())
+            for name, seen in sorted(self.all(prefix).items())
             if seen.record is None or is_ours(seen.record)
         ]
+
+    def all(self, prefix: str) -> dict[str, Cluster]:
+        """Every cluster whose name starts with the prefix, whoever's it is."""
+        return self._look(lambda name: name.startswith(prefix), None)
 
     def one(self, name: str) -> Cluster:
         """One cluster, whoever's it is."""
