@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 
 AT_ONCE = 16
-"""Threads of one batch. A server of the usual size runs 8 long and 9 short requests at once, the rest waits."""
+"""Threads of one batch. A server of the usual size runs 8 long and 9 short requests at once; others wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,8 @@ class Calls:
             return read(answer.json)
         except ValueError as error:
             raise UnreadableAnswerError(
-                f"{self.connection.title}: {call.operation}: HTTP {answer.status}, but {why_unreadable(error)}"
-                "; is this a SkyPilot API server?",
+                f"{self.connection.title}: {call.operation}: HTTP {answer.status}, "
+                f"but {why_unreadable(error)}; is this a SkyPilot API server?",
                 operation=call.operation,
                 status_code=answer.status,
                 writes=call.kind.writes,

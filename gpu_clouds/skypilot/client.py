@@ -31,8 +31,8 @@ class SkyPilotClient(BatchCalls, LogCalls, CatalogueCalls, AdminCalls, RequestCa
     waits. Everything else waits itself.
 
     All calls raise ApiError (see `gpu_clouds.skypilot.errors`; `as_cloud_error` translates), ValidationError
-    for what is refused before it is sent, and CancelledError once the connection's cancel is set: but reads and
-    ends that begin after that are clean-up, and run.
+    for what is refused before it is sent, and CancelledError once the connection's cancel is set: but reads
+    and ends that begin after that are clean-up, and run.
 
     Args:
         connection: The server, and who asks.

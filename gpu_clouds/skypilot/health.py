@@ -1,4 +1,4 @@
-"""Whether a server can be used, as a value: a preview warns with it, and calls that need the server fail anyway."""
+"""Whether a server can be used, as a value: a preview warns with it, calls that need the server fail."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """Lines out of a stream of the server that may break and begin anew; no I/O here.
 
-A stream that breaks is asked for again from its start, and as many lines as were delivered already are skipped.
-So lines must be counted alike each time, and two things stand in the way (read in server 0.14.1):
+A stream that breaks is asked for again from its start, and as many lines as were delivered are skipped. So
+lines must be counted alike each time, and two things stand in the way (read in server 0.14.1):
 
-- The log of a job that has ended meanwhile is read with its line ends translated: each carriage return has become
-  a line feed. So both end a line here.
-- Some lines are about the stream and not of the log: payloads for SkyPilot's own client, heartbeats among them,
-  which may stand in the middle of a line, and notes that something is waited for. They are not counted.
+- The log of a job that has ended meanwhile is read with its line ends translated: each carriage return has
+  become a line feed. So both end a line here.
+- Some lines are about the stream and not of the log: payloads for SkyPilot's own client, heartbeats among
+  them, which may stand in the middle of a line, and notes that something is waited for. They are not counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The JSON of SkyPilot's API (server 0.14.1), as far as it is used.
 
 Tolerant on purpose: unknown fields are ignored, missing and null ones get a default, unknown words stay
-words. Pickles (`handle`, `resources`, `entrypoint`, …), SSH keys and the text of tasks are not read at all, so
-that no secret of a task can get into a log or a state.
+words. Pickles (`handle`, `resources`, `entrypoint`, …), SSH keys and the text of tasks are not read at all,
+so that no secret of a task can get into a log or a state.
 """
 
 from __future__ import annotations

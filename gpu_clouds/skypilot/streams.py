@@ -1,8 +1,7 @@
 """Logs of jobs, of provisioning and of requests, line by line, for threads and for asyncio.
 
-A connection that is lost is made again, and the lines that were delivered are skipped: none is lost, none comes
-twice.
-Control sequences and secrets are taken out of all lines.
+A connection that is lost is made again, and the lines that were delivered are skipped: none is lost, none
+comes twice. Control sequences and secrets are taken out of all lines.
 """
 
 from __future__ import annotations

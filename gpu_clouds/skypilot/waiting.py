@@ -34,8 +34,8 @@ FIRST_POLL_S = 5.0
 LONGEST_POLL_S = 30.0
 _GROWTH = 1.3
 HELD_S = 30.0
-"""Longest time that the server may hold an answer back, seconds. Proxies in front of servers cut at 60 s. It is
-not repeated: the server does not notice that nobody waits any more, and goes on asking its database for us."""
+"""Longest time that the server may hold an answer back, seconds. Proxies in front of servers cut at 60 s. It
+is not repeated: the server does not notice that nobody waits any more, and keeps asking its database."""
 PATIENCE_S = 120.0
 """How long a server may be away while a request is waited for, seconds: a restart takes up to a minute."""
 _FETCH_S = 60.0
