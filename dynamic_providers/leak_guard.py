@@ -180,6 +180,10 @@ class LeakGuardProvider(Provider):
                 "its keep is true",
                 keep=True,
             )
+        # Imported here: few stacks have services, and every run of the engine waits for imports.
+        from dynamic_providers.local_service import end_services
+
+        end_services(inputs.stack_id)
 
 
 class LeakGuard(dynamic.Resource, module="gpu", name="LeakGuard"):

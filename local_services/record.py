@@ -52,6 +52,8 @@ class Record:
         started_at: When the service started, ISO 8601.
         exit_code: How the first process ended; negative: by that signal. None while it runs.
         failure: Why it could not be started.
+        home: Its home, as its spec names it.
+        keep_home: Its home stays when it is removed.
         files: The files that were written into its home.
     """
 
@@ -65,6 +67,8 @@ class Record:
     started_at: str = ""
     exit_code: int | None = None
     failure: str = ""
+    home: str = ""
+    keep_home: bool = False
     files: tuple[str, ...] = ()
 
 
@@ -210,6 +214,17 @@ def write_private(place: Path, text: str, *, sync: bool = False) -> None:
         if sync:
             os.fsync(file.fileno())
     hidden.replace(place)
+
+
+def services_of(root: Path, stack: str) -> dict[str, Path]:
+    """Name -> folder of every service of a stack that was ever started here and not removed.
+
+    Args:
+        root: Where the folders of all stacks are: `services` in the folder for state.
+        stack: The stackId.
+    """
+    folder = root / stack
+    return {path.name: path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ class Service:
             same = record is not None and record.fingerprint == spec.fingerprint(record.salt)
             if same and not restart and (found := self._adopt(spec)):
                 return found
-            self._stop(spec, removing=False)
+            self._stop(spec)
             begin = self._start(spec)
             try:
                 return self._wait(spec, begin, adopted=False)
@@ -162,8 +162,14 @@ class Service:
             filled = spec.filled(folder.path, told)
         self._need_ports(spec)
         before = folder.read()
-        record = replace(new_record(), files=tuple(sorted(spec.files)))
-        record = replace(record, fingerprint=spec.fingerprint(record.salt))
+        record = new_record()
+        record = replace(
+            record,
+            fingerprint=spec.fingerprint(record.salt),
+            home=spec.home,
+            keep_home=spec.keep_home,
+            files=tuple(sorted(spec.files)),
+        )
         write_files(filled, folder.path, before.files if before else ())
         begin = size(filled.log_in(folder.path))
         request = {
@@ -209,7 +215,7 @@ class Service:
             if passed > max(spec.health_timeout_s, SETTLED_S):
                 told = self._log_told(spec, begin)
                 raise DeadlineError(
-                    f"[{self._name}] did not answer {_asked(spec)} within {spec.health_timeout_s:g} s{told}"
+                    f"[{self._name}] did not answer {spec.asked} within {spec.health_timeout_s:g} s{told}"
                 )
             clock.sleep(min(LOOK_EVERY_S * (1 + passed), 1.0), self._cancel)
 
@@ -221,7 +227,7 @@ class Service:
         how = f"with status {code}" if code is not None and code >= 0 else f"by signal {-(code or 0)}"
         how = "without a trace: its supervisor was killed" if code is None else how
         return ValidationError(
-            f"[{self._name}] ended {how} before it answered {_asked(spec)}{self._log_told(spec, begin)}"
+            f"[{self._name}] ended {how} before it answered {spec.asked}{self._log_told(spec, begin)}"
         )
 
     def _log_told(self, spec: ServiceSpec, begin: int) -> str:
@@ -233,10 +239,11 @@ class Service:
         return f"; the end of {log}:\n{shown}"
 
     def _clean_up(self, spec: ServiceSpec, error: GpuCloudError) -> None:
-        """Ends what did not come up, also after a cancel: that only stops waits."""
+        """Ends what did not come up, also after a cancel: that only stops waits. No key stays on disk."""
         waits = Service(self._name, self._folder.path, tell=self._tell, clock=self._clock)
         try:
-            waits._stop(replace(spec, stop_grace_s=min(spec.stop_grace_s, 5.0)), removing=False)
+            waits._stop(replace(spec, stop_grace_s=min(spec.stop_grace_s, 5.0)))
+            write_files(replace(spec, files={}), self._folder.path, spec.files)
         except GpuCloudError as left:
             error.message += f"\n  {left.message}"
             error.args = (error.message,)
@@ -255,25 +262,26 @@ class Service:
             CancelledError: The user asked to stop; the supervisor goes on ending it.
         """
         with self._operation():
-            self._stop(spec, removing=False)
+            self._stop(spec)
 
-    def remove(self, spec: ServiceSpec, *, keep_home: bool = False) -> None:
+    def remove(self, spec: ServiceSpec | None = None) -> None:
         """As `stop`, then removes its folder; a log file elsewhere stays.
 
         Args:
-            spec: Its grace and its ports count.
-            keep_home: Its home stays, without the files that were written into it.
+            spec: Its grace, its ports and whether its home stays; None for what its record tells.
         """
         if not self._folder.path.is_dir():
             return
         with self._operation():
-            self._stop(spec, removing=True)
-            home = spec.home_in(self._folder.path)
-            if home is not None and keep_home:
-                write_files(replace(spec, files={}), self._folder.path, tuple(spec.files))
-            self._folder.remove(keep=home if keep_home else None)
+            record = self._folder.read()
+            if spec is None:
+                home, keep = (record.home, record.keep_home) if record else ("", False)
+                spec = ServiceSpec(command=("",), home=home, keep_home=keep)
+            self._stop(spec)
+            write_files(replace(spec, files={}), self._folder.path, record.files if record else ())
+            self._folder.remove(keep=spec.home_in(self._folder.path) if spec.keep_home else None)
 
-    def _stop(self, spec: ServiceSpec, *, removing: bool) -> None:
+    def _stop(self, spec: ServiceSpec) -> None:
         if not self.exists():
             return
         folder, clock = self._folder, self._clock
@@ -338,9 +346,3 @@ class Service:
             self._clock.sleep(0.2, self._cancel)
         with closing(fd):
             yield
-
-
-def _asked(spec: ServiceSpec) -> str:
-    if spec.health_url:
-        return f"at {spec.health_url}"
-    return f"on port {spec.health_port}" if spec.health_port else "for half a second"

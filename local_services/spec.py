@@ -44,6 +44,7 @@ class ServiceSpec:
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         prepare: Command that is run before each start, in the folder that holds our packages.
         prepare_timeout_s: How long that may take, seconds.
+        keep_home: Its home stays when it is removed, without `files`.
     """
 
     command: tuple[str, ...]
@@ -60,6 +61,14 @@ class ServiceSpec:
     stop_grace_s: float = 10.0
     prepare: tuple[str, ...] = ()
     prepare_timeout_s: float = 900.0
+    keep_home: bool = False
+
+    @property
+    def asked(self) -> str:
+        """How it is asked whether it is up, in words."""
+        if self.health_url:
+            return f"at {self.health_url}"
+        return f"on port {self.health_port}" if self.health_port else "for half a second"
 
     def all_ports(self) -> tuple[int, ...]:
         """The ports that it needs, each once."""
@@ -76,7 +85,7 @@ class ServiceSpec:
         kept = asdict(
             replace(self, health_url="", health_port=0, health_timeout_s=0, stop_grace_s=0, ports=())
         )
-        kept |= {"prepare_timeout_s": 0, "env": dict(self.env), "files": dict(self.files)}
+        kept |= {"prepare_timeout_s": 0, "keep_home": False, "env": dict(self.env), "files": dict(self.files)}
         text = json.dumps(kept, sort_keys=True).encode()
         return hashlib.scrypt(text, salt=salt.encode(), n=2**12, r=8, p=1, dklen=16).hex()
 

@@ -22,6 +22,7 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
         "pulumi-python:dynamic/gpu:GpuNode": "dynamic_providers.gpu_node:GpuNodeProvider",
         "pulumi-python:dynamic/gpu:LeakGuard": "dynamic_providers.leak_guard:LeakGuardProvider",
+        "pulumi-python:dynamic/local:LocalService": "dynamic_providers.local_service:LocalServiceProvider",
     }
 )
 """Type token -> `module:Class`. The class is made without arguments."""

@@ -277,14 +277,14 @@ elif point == "after the start":
 elif point == "while it waits":
     service.answers = die
 service.Service("web", pathlib.Path(sys.argv[3])).ensure(
-    ServiceSpec(command=tuple(sys.argv[5:]), health_url=sys.argv[4], health_timeout_s=30, stop_grace_s=3))
+    ServiceSpec(command=tuple(sys.argv[5:]), health_url=sys.argv[4], health_timeout_s=30, stop_grace_s=1))
 """
 
 
 @pytest.mark.parametrize("point", ["before the start", "after the start", "while it waits"])
 @pytest.mark.parametrize("then", ["ensure", "remove"])
 def test_killed_at_any_point(place, point, then):
-    spec = place.spec("workers", stop_grace_s=3)
+    spec = place.spec("workers", stop_grace_s=1)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))  # noqa: PTH120
     killed = subprocess.run(
         [PYTHON, "-c", KILLED, root, point, str(place.folder), spec.health_url, *spec.command], timeout=60
@@ -319,7 +319,7 @@ def test_home_files_and_placeholders(place):
     assert (home / ".sky/config.yaml").read_text() == "a: 2\n"
     assert not (home / "old").exists()
     (home / "state").write_text("kept")
-    place.service().remove(spec, keep_home=True)
+    place.service().remove(replace(spec, keep_home=True))
     assert [path.name for path in place.folder.iterdir()] == ["home"]
     assert (home / "state").read_text() == "kept"
     assert not (home / ".sky/config.yaml").exists()
