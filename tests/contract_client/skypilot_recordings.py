@@ -1,23 +1,22 @@
-"""What the real SkyPilot API server has answered, and a transport that answers the same.
+"""What the real SkyPilot API server has answered, and a network that answers the same.
 
-Each file of `recordings/skypilot/` is a JSON list of entries:
+`python -m tests.peers.record` writes `recordings/skypilot/*.json`, each a list of entries:
 
     {
-        "call": "status",                         the client's method, or what it is an example of: "status.absent"
-        "request": {"method": "POST", "path": "/status", "params": {"follow": "true"}, "body": {…} or null},
+        "call": "status.force",
+        "request": {"method": "POST", "path": "/status", "params": {}, "body": {…} or null},
         "response": {"status": 200, "headers": {"x-skypilot-request-id": "…"}, "text": "…"}
     }
 
-`params` maps a name to its value as text. A call that the server answers with a request is two entries or more,
-in the order in which they were sent: the call itself, and `/api/status` or `/api/get` for its id, all with the same
-`call`. Secrets are replaced before anything is written; ids of requests are left as they were.
+Where the server has answered with a request, the entry of the same name with `.get` is what came of it. Secrets
+and pickles are replaced before anything is written.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,14 @@ from typing import Any
 import httpx
 
 FOLDER = Path(__file__).parent / "recordings" / "skypilot"
+_OF_THE_WIRE = {"content-length", "content-encoding", "transfer-encoding", "connection"}
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """One call and its answer."""
 
+    file: str
     call: str
     method: str
     path: str
@@ -39,58 +40,59 @@ class Recorded:
     status: int
     headers: dict[str, str]
     text: str
-    file: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
 
     def response(self) -> httpx.Response:
-        # Lengths and encodings were those of the wire.
-        left_out = {"content-length", "content-encoding", "transfer-encoding", "connection"}
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
-        return httpx.Response(self.status, headers=headers, text=self.text)
-
-
-def load(folder: Path = FOLDER) -> list[Recorded]:
-    """Every entry, file by file."""
-    return [entry for file in sorted(folder.glob("*.json")) for entry in _entries(file)]
-
-
-def calls(entries: Iterable[Recorded]) -> dict[str, list[Recorded]]:
-    """Call -> its entries in their order."""
-    found: dict[str, list[Recorded]] = {}
-    for entry in entries:
-        found.setdefault(entry.call, []).append(entry)
-    return found
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_WIRE}
+        return httpx.Response(self.status, headers=headers, content=self.text.encode())
 
 
 class Replay:
-    """Answers as it was recorded; for `httpx.MockTransport`.
+    """Answers as it was recorded, for `httpx.MockTransport`.
 
-    A request gets the first unused entry with its method and path, or the last used one where all are: a state
-    may be asked for more often than it was when it was recorded.
+    A call gets the entry of its method and path; a state that was not recorded is the one in what came of the
+    request, as both have the same fields.
     """
 
-    def __init__(self, entries: list[Recorded]) -> None:
-        self.left = list(entries)
-        self.used: list[Recorded] = []
+    def __init__(self, *entries: Recorded) -> None:
+        self.entries = entries
         self.requests: list[httpx.Request] = []
         self._lock = threading.Lock()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         with self._lock:
             self.requests.append(request)
-            for index, entry in enumerate(self.left):
-                if (entry.method, entry.path) == (request.method, request.url.path):
-                    self.used.append(self.left.pop(index))
-                    return entry.response()
-            for entry in reversed(self.used):
-                if (entry.method, entry.path) == (request.method, request.url.path):
-                    return entry.response()
+        for entry in self.entries:
+            if (entry.method, entry.path) == (request.method, request.url.path):
+                return entry.response()
+        if request.url.path == "/api/status":
+            ended = next(entry for entry in self.entries if entry.path == "/api/get").json
+            return httpx.Response(200, json=[ended.get("detail", ended)])
         raise AssertionError(f"no answer was recorded for {request.method} {request.url.path}")
 
+    def bodies(self) -> list[tuple[str, Any]]:
+        """Path and body of each request."""
+        return [
+            (request.url.path, json.loads(request.content) if request.content else None)
+            for request in self.requests
+        ]
 
-def _entries(file: Path) -> Iterator[Recorded]:
+
+def load() -> dict[str, Recorded]:
+    """`file/call` -> entry."""
+    return {
+        f"{entry.file}/{entry.call}": entry for file in sorted(FOLDER.glob("*.json")) for entry in _of(file)
+    }
+
+
+def _of(file: Path) -> Iterator[Recorded]:
     for entry in json.loads(file.read_text(encoding="utf-8")):
         request, response = entry["request"], entry["response"]
         yield Recorded(
+            file=file.stem,
             call=entry["call"],
             method=request["method"],
             path=request["path"],
@@ -99,5 +101,4 @@ def _entries(file: Path) -> Iterator[Recorded]:
             status=response["status"],
             headers=response["headers"],
             text=response["text"],
-            file=file.name,
         )
