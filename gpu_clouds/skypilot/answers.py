@@ -72,7 +72,7 @@ def error_of(
     code, said, details = _told(body, answer.text)
     said = plain(said, secrets)
     message = f"{head}: HTTP {answer.status}" + (f": {said}" if said else "")
-    if hint := _HINTS.get(answer.status, ""):
+    if hint := _REDIRECTED if 300 <= answer.status < 400 else _HINTS.get(answer.status, ""):
         message += f"; {hint}"
     return ApiError(
         message,
@@ -213,6 +213,7 @@ def _wraps_a_refusal(answer: Answer) -> bool:
     return isinstance(detail, str) and _WRAPPED.search(detail) is not None
 
 
+_REDIRECTED = "it redirects, maybe to a log-in page, and redirects are never followed: check the address"
 _HINTS = {
     401: "check the token, or user and password, of this server",
     403: "this token or user may not do this",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpu_clouds.skypilot.calls import Calls, mapping, texts
+from gpu_clouds.skypilot.errors import RequestFailedError
 from gpu_clouds.skypilot.models import AcceleratorOffer
 
 _COLUMNS = (
@@ -59,7 +60,13 @@ class CatalogueCalls(Calls):
             "require_price": require_price,
             "case_sensitive": case_sensitive,
         }
-        return self._submit("list_accelerators", "/list_accelerators", _offers, fields).result()
+        try:
+            return self._submit("list_accelerators", "/list_accelerators", _offers, fields).result()
+        except RequestFailedError as error:
+            # For most clouds no match is an empty list, for Slurm and Kubernetes it is an error (recorded).
+            if error.error_code == "ValueError" and "no matching gpu" in error.message.lower():
+                return []
+            raise
 
     def check(
         self,

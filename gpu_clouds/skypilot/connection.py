@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -78,8 +79,13 @@ class BasicAuth:
 
     def __post_init__(self) -> None:
         redaction.remember(self.password)
+        redaction.remember(self.header().removeprefix("Basic "))
         if not self.user or ":" in self.user:
             raise ValidationError("basic authentication: the user name is empty or has a colon in it")
+
+    def header(self) -> str:
+        """Value of the Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 Auth = BearerToken | BasicAuth | None

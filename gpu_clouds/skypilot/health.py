@@ -19,14 +19,12 @@ class HealthCheck:
         reason: Why not, in one line; empty where it is ok.
         needs_auth: It answers, but asks for a token or a password, or does not accept ours.
         server: What it says about itself; None where it did not answer.
-        seconds: How long the check took.
     """
 
     ok: bool
     reason: str = ""
     needs_auth: bool = False
     server: ServerHealth | None = None
-    seconds: float = 0.0
 
     def __bool__(self) -> bool:
         """`ok`."""

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from gpu_clouds.answers import Answer, Kind
-from gpu_clouds.errors import CancelledError, GpuCloudError, ValidationError
+from gpu_clouds.errors import CancelledError, ValidationError
 from gpu_clouds.logs import structured
 from gpu_clouds.metrics import METRICS
 from gpu_clouds.redaction import redact
@@ -154,10 +154,7 @@ class SkyPilotHttp:
             if self._may_repeat(call, result):
                 wait = self.rules.wait_before(retry, self.clock.monotonic() - began, result.retry_after_s)
             if wait is None:
-                METRICS.count(
-                    "skypilot_api_errors_total", operation=call.operation, error_type=kind_of(result)
-                )
-                raise result
+                raise counted(result)
             METRICS.count("skypilot_api_retries_total", operation=call.operation)
             _log.debug("%s: again in %.1f s", result, wait)
             self.clock.sleep(wait, cancel)
@@ -302,10 +299,8 @@ class Credentials:
         match self._auth:
             case BearerToken() as bearer:
                 return f"Bearer {bearer.token()}"
-            case BasicAuth(user, password):
-                import base64
-
-                return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+            case BasicAuth() as basic:
+                return basic.header()
             case _:
                 return ""
 
@@ -354,10 +349,14 @@ def lost_error(
     return ConnectionFailedError(message, operation=operation, sent=sent, writes=writes, timed_out=timed_out)
 
 
-def kind_of(error: ApiError | GpuCloudError) -> str:
+def counted(error: ApiError) -> ApiError:
+    """The error, once it is counted."""
+    METRICS.count("skypilot_api_errors_total", operation=error.operation, error_type=kind_of(error))
+    return error
+
+
+def kind_of(error: ApiError) -> str:
     """Word for an error in metrics: SkyPilot's own, or the status, or the class."""
-    if isinstance(error, GpuCloudError):
-        return error.kind
     if isinstance(error, ConnectionFailedError):
         return "timeout" if error.timed_out else "connection"
     if error.error_code.replace("_", "").isalnum():

@@ -19,7 +19,7 @@ from gpu_clouds.retry import RetryRules
 from gpu_clouds.skypilot.answers import error_of
 from gpu_clouds.skypilot.calls import REQUEST_ID_HEADER
 from gpu_clouds.skypilot.errors import ApiError
-from gpu_clouds.skypilot.http import CONNECT_S, SkyPilotHttp, kind_of, lost_error
+from gpu_clouds.skypilot.http import CONNECT_S, SkyPilotHttp, counted, lost_error
 from gpu_clouds.skypilot.log_lines import LineSplitter, Progress
 from gpu_clouds.skypilot.waiting import PATIENCE_S
 
@@ -109,7 +109,7 @@ class LogStream:
                 return 0.0
         if error.is_rate_limited or error.status_code >= 500:
             return self._wait(error)
-        raise self._counted(error)
+        raise counted(error)
 
     def lost(self, error: httpx.RequestError) -> float:
         """The same for a connection that was lost or not made."""
@@ -126,14 +126,10 @@ class LogStream:
         self._delivered_then = self.progress.delivered
         wait = self.rules.wait_before(self._failures, now - self._failing_since, error.retry_after_s)
         if wait is None:
-            raise self._counted(error)
+            raise counted(error)
         self._tried_anew = False
         METRICS.count("skypilot_api_retries_total", operation=self.operation)
         return wait
-
-    def _counted(self, error: ApiError) -> ApiError:
-        METRICS.count("skypilot_api_errors_total", operation=self.operation, error_type=kind_of(error))
-        return error
 
     def _note(self, status: str) -> None:
         METRICS.count("skypilot_api_requests_total", operation=self.operation, status=status)

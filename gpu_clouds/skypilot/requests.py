@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from queue import Empty, Queue
+from threading import Thread
+
 from gpu_clouds.answers import Kind
 from gpu_clouds.errors import CancelledError, GpuCloudError
+from gpu_clouds.skypilot.answers import plain
 from gpu_clouds.skypilot.calls import Calls, one
 from gpu_clouds.skypilot.errors import ApiError
 from gpu_clouds.skypilot.health import HEALTH_TIMEOUT_S, HealthCheck
@@ -30,37 +34,23 @@ class RequestCalls(Calls):
         Raises:
             CancelledError: The user has asked to stop.
         """
-        # Connecting and answering share the time.
-        half = HEALTH_TIMEOUT_S / 2
-        call = Call(
-            "health",
-            Kind.READ,
-            "GET",
-            "/api/health",
-            read_timeout_s=half,
-            connect_timeout_s=half,
-            no_retry=True,
-        )
-        started = self.connection.clock.monotonic()
-        server: ServerHealth | None = None
-        reason, needs_auth = "", False
+        found: Queue[HealthCheck | BaseException] = Queue()
+
+        def look() -> None:
+            try:
+                found.put(self._checked())
+            except BaseException as error:
+                found.put(error)
+
+        # HTTP's time-outs are for each address of a name and for each piece of an answer, not for the whole.
+        Thread(target=look, name="skypilot-health", daemon=True).start()
         try:
-            server = self._health(call)
-            needs_auth = server.status == "needs_auth"
-            if needs_auth:
-                reason = f"{self.connection.title} asks for a token, or user and password"
-            elif server.status != "healthy":
-                reason = (
-                    f"{self.connection.title} says that it is {server.status[:50] or 'in no known state'!r}"
-                )
-        except CancelledError:
-            raise
-        except ApiError as error:
-            reason, needs_auth = error.message, error.is_unauthorized
-        except GpuCloudError as error:
-            reason = error.message
-        seconds = self.connection.clock.monotonic() - started
-        return HealthCheck(not reason, reason, needs_auth, server, seconds)
+            result = found.get(timeout=HEALTH_TIMEOUT_S)
+        except Empty:
+            return HealthCheck(False, f"{self.connection.title}: no answer within {HEALTH_TIMEOUT_S:g} s")
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def requests(
         self, *, all_status: bool = False, cluster_name: str | None = None, limit: int | None = None
@@ -85,6 +75,32 @@ class RequestCalls(Calls):
         call = Call("get_request", Kind.READ, "GET", "/api/status", params={"request_ids": request_id})
         found = records(self._http.call(call, self._http.cancel_for(Kind.READ)))
         return next((each for each in found if each.request_id == request_id), None)
+
+    def _checked(self) -> HealthCheck:
+        title, half = self.connection.title, HEALTH_TIMEOUT_S / 2
+        call = Call(
+            "health",
+            Kind.READ,
+            "GET",
+            "/api/health",
+            read_timeout_s=half,
+            connect_timeout_s=half,
+            no_retry=True,
+        )
+        try:
+            server = self._health(call)
+        except CancelledError:
+            raise
+        except ApiError as error:
+            return HealthCheck(False, error.message, error.is_unauthorized)
+        except GpuCloudError as error:
+            return HealthCheck(False, error.message)
+        if server.status == "healthy":
+            return HealthCheck(True, server=server)
+        if server.status == "needs_auth":
+            return HealthCheck(False, f"{title} asks for a token, or user and password", True, server)
+        said = plain(server.status)[:50] or "in no known state"
+        return HealthCheck(False, f"{title} says that it is {said!r}", server=server)
 
     def _health(self, call: Call) -> ServerHealth:
         return self._read(call, one(ServerHealth))

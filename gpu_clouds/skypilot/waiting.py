@@ -23,7 +23,7 @@ from gpu_clouds.skypilot.errors import (
     RequestTimeoutError,
     UnreadableAnswerError,
 )
-from gpu_clouds.skypilot.http import Call, SkyPilotHttp
+from gpu_clouds.skypilot.http import Call, SkyPilotHttp, counted
 from gpu_clouds.skypilot.models import RequestRecord
 
 _log = logging.getLogger("gpuplane.clouds")
@@ -120,12 +120,11 @@ class Waiter:
     ) -> object:
         """The return value of a request; see `Pending.result`."""
         deadline = self._clock.monotonic() + timeout_s
-        if not pending.long:
-            answer = self._held(pending, min(HELD_S, timeout_s))
-            if answer is not None:
-                return self._value(pending, answer)
-        self._poll(pending, deadline, timeout_s, on_poll)
-        return self._value(pending, self._fetch(pending))
+        answer = None if pending.long else self._held(pending, min(HELD_S, timeout_s))
+        if answer is None:
+            self._poll(pending, deadline, timeout_s, on_poll)
+            answer = self._http.call(self._get(pending, _FETCH_S, held=False), pending.cancel_event)
+        return self._value(pending, answer)
 
     def look(self, pending: Pending[_T]) -> RequestRecord | None:
         """The state of a request; None where the server does not know it."""
@@ -163,13 +162,15 @@ class Waiter:
         while True:
             left = deadline - self._clock.monotonic()
             if left <= 0:
-                raise RequestTimeoutError(
-                    f"{self.title}: {pending.operation}: request {pending.request_id} has not ended within "
-                    f"{timeout_s:g} s; it goes on on the server",
-                    operation=pending.operation,
-                    error_code="RequestTimeout",
-                    request_id=pending.request_id,
-                    writes=pending.kind.writes,
+                raise counted(
+                    RequestTimeoutError(
+                        f"{self.title}: {pending.operation}: request {pending.request_id} has not ended "
+                        f"within {timeout_s:g} s; it goes on on the server",
+                        operation=pending.operation,
+                        error_code="RequestTimeout",
+                        request_id=pending.request_id,
+                        writes=pending.kind.writes,
+                    )
                 )
             self._clock.sleep(min(pause, left), pending.cancel_event)
             pause = min(LONGEST_POLL_S, pause * _GROWTH)
@@ -181,14 +182,11 @@ class Waiter:
                 continue
             heard = self._clock.monotonic()
             if record is None:
-                raise self._lost(pending)
+                raise counted(self._lost(pending))
             if on_poll is not None:
                 on_poll(record)
             if record.status.ended:
                 return
-
-    def _fetch(self, pending: Pending[_T]) -> Answer:
-        return self._http.call(self._get(pending, _FETCH_S, held=False), pending.cancel_event)
 
     def _get(self, pending: Pending[_T], seconds: float, *, held: bool) -> Call:
         return Call(
@@ -206,9 +204,9 @@ class Waiter:
     def _value(self, pending: Pending[_T], answer: Answer) -> object:
         error = failed_request(answer, pending.request_id, pending.operation, self.title, pending.secrets)
         if error is not None:
-            raise error
+            raise counted(error)
         if not answer.ok:
-            raise error_of(answer, pending.operation, self.title, secrets=pending.secrets)
+            raise counted(error_of(answer, pending.operation, self.title, secrets=pending.secrets))
         try:
             return return_value(answer.json)
         except ValueError as why:

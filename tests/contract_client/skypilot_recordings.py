@@ -8,8 +8,8 @@
         "response": {"status": 200, "headers": {"x-skypilot-request-id": "…"}, "text": "…"}
     }
 
-Where the server has answered with a request, the entry of the same name with `.get` is what came of it. Secrets
-and pickles are replaced before anything is written.
+Where the server has answered with a request, the entry of the same name with `.get` is what came of it.
+Secrets and pickles are replaced before anything is written.
 """
 
 from __future__ import annotations
