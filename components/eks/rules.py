@@ -66,6 +66,9 @@ def _cluster(path: str, cluster: EksCluster) -> Iterator[Problem]:
             )
     else:
         yield from _existing(path, cluster)
+    if cluster.existing is None and cluster.network_cidr.endswith(("/12", "/13", "/14", "/15")):
+        address = cluster.network_cidr.split("/")[0]
+        yield Problem(f"{path}.networkCidr", "a network of AWS has at most a /16", f"{address}/16")
     if cluster.kms_key_arn and not _KEY.fullmatch(cluster.kms_key_arn):
         yield Problem(
             f"{path}.kmsKeyArn", "is not the ARN of a KMS key", next_step="like arn:aws:kms:…:key/…"
