@@ -70,7 +70,7 @@ class SkyPilotCloud:
         self._clock = client.connection.clock
         self._cancel = client.connection.cancel
         self._server = server_id(client.connection.endpoint)
-        self._launches = Launches()
+        self._launches = Launches(client.request)
         self._prices = Prices(client, self._clock)
         self._survey = Survey(client, self._server, self._launches, self._prices, self._cancel)
         self._downs: dict[str, Pending[None]] = {}

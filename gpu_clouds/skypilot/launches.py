@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpu_clouds.errors import CapacityError
+from gpu_clouds.errors import CancelledError, CapacityError
 from gpu_clouds.skypilot.errors import (
     ApiError,
     RequestCancelledError,
@@ -16,7 +16,7 @@ from gpu_clouds.skypilot.errors import (
     as_cloud_error,
 )
 from gpu_clouds.skypilot.instances import Failure
-from gpu_clouds.skypilot.models import RequestStatus
+from gpu_clouds.skypilot.models import RequestRecord, RequestStatus
 from gpu_clouds.skypilot.waiting import Pending
 
 MOST_SENDS = 3
@@ -58,8 +58,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Launches:
-    """The launches of this process, by the cluster's name. Threads may share it."""
+    """The launches of this process, by the cluster's name. Threads may share it.
 
+    Args:
+        request: Looks at one request: `SkyPilotClient.request`. Not by the request itself: that is cancelled
+            with what it was for, and what became of it is asked after a cancel too.
+    """
+
+    request: Callable[[str], RequestRecord | None]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _by_name: dict[str, OwnLaunch] = field(default_factory=dict)
 
@@ -93,7 +99,7 @@ class Launches:
             return None
         if own.failure is not None:
             return Progress(failure=own.failure)
-        record = own.pending.state()
+        record = self.request(own.pending.request_id)
         if record is None:
             return Progress(lost=True)
         if not record.status.ended:
@@ -108,6 +114,8 @@ class Launches:
         except (RequestFailedError, RequestCancelledError) as error:
             own.failure = failure_of(error)
             return Progress(failure=own.failure)
+        except CancelledError:
+            return Progress(failure=Failure("its launch has failed"))
         return None
 
     def send_again(self, name: str) -> bool:

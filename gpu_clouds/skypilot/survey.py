@@ -39,6 +39,8 @@ FORCE_TIMEOUT_S = 120.0
 """FORCE calls the cloud of each cluster, and waits up to 20 s for one that is being changed (0.14.1)."""
 _CHANGES = frozenset({LAUNCH, START, DOWN, STOP})
 _CUT_SHORT = Failure("its launch was cut short before its job began")
+_NOT_SET_UP = "ClusterNotUpError"
+"""The error of a queue that nobody has set up: the cluster was found up a moment before."""
 Working = dict[str, set[str]]
 
 
@@ -154,24 +156,22 @@ class Survey:
             self._known.complete.add((record.name, record.cluster_hash))
 
     def _is_cut_short(self, record: ClusterRecord, lost: bool) -> bool:
-        """Whether a cluster is up without the job that its launch has: the launch has died on its way.
+        """Whether the launch of a cluster has died on its way although FORCE calls it UP (measured).
 
-        A launch that this process saw end well is whole. Of others the queue tells; that is asked once.
+        A launch that this process saw end well is whole. Of others the queue tells; that is asked once. Only
+        a clear answer counts: a cluster that is taken for cut short is ended and made anew.
         """
         key = (record.name, record.cluster_hash)
-        if (
-            record.status != "UP"
-            or JOB_LABEL not in record.labels
-            or (key in self._known.complete and not lost)
-        ):
+        if record.status != "UP" or (key in self._known.complete and not lost):
             return False
         try:
             jobs = self._client.queue(record.name)
-        except RequestFailedError:
-            return False  # whether it is up at all is for the next look to say
-        if jobs:
+        except RequestFailedError as error:
+            return error.error_code == _NOT_SET_UP
+        if jobs or JOB_LABEL not in record.labels:
             self._known.complete.add(key)
-        return not jobs
+            return False
+        return True
 
     def _cluster(
         self, record: ClusterRecord | None, working: frozenset[str], failure: Failure | None
