@@ -12,7 +12,7 @@ from typing import Any
 from dynamic_providers.base import has_unknown, inputs_in, own_props
 from dynamic_providers.host.diff import compare
 from dynamic_providers.host.results import Kind, root_of
-from dynamic_providers.sky_pilot_inputs import REPLACING, SkyPilotClusterInputs
+from dynamic_providers.sky_pilot_inputs import JOB, REPLACING, SETUP, SkyPilotClusterInputs
 from gpu_clouds.models import InstanceState
 
 TOLD = frozenset({"guard", "node", "nodes", "accelerators"})
@@ -36,10 +36,23 @@ def cluster_diff(outs: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, 
         path: _REPLACE.get(kind, kind) if _replaces(root_of(path), old, new) else kind
         for path, kind in compare(old, new).items()
     }
+    if not outs.get("imported"):
+        found |= _not_done(outs, new)
     if needs_care(str(outs.get("state", "")), new):
         # A launch that failed half way, or a cluster that has stopped or broken since: an update heals it.
         found["state"] = Kind.UPDATE
     return found
+
+
+def replaces(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether a change of inputs means another cluster.
+
+    Args:
+        olds: Old inputs.
+        news: New inputs.
+    """
+    old, new = own_props(olds), own_props(news)
+    return any(_replaces(root_of(path), old, new) for path in compare(old, new))
 
 
 def needs_care(state: str, props: Mapping[str, Any]) -> bool:
@@ -56,6 +69,16 @@ def needs_care(state: str, props: Mapping[str, Any]) -> bool:
         fine = given == "leave" if given is not None else props.get("autostopMin") is not None
         return not fine
     return True
+
+
+def _not_done(outs: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Kind]:
+    """A job or setup that is declared and was never started: an earlier `up` did not get that far."""
+    given = {key: value for key, value in new.items() if not has_unknown(value)}
+    if outs.get("state") != InstanceState.READY or {*JOB, *SETUP} & (set(new) - set(given)):
+        return {}
+    inputs = SkyPilotClusterInputs.model_validate({"node": "x", **given})
+    wanted = {"run": ("jobName", inputs.job_name), "setup": ("setupName", inputs.setup_name)}
+    return {key: Kind.UPDATE for key, (name, value) in wanted.items() if value and outs.get(name) != value}
 
 
 def _replaces(root: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

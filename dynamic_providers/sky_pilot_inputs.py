@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from dynamic_providers.base import Inputs
+from dynamic_providers.sky_pilot_servers import ServerInputs
 from gpu_clouds.marker import spec_hash
 
 Accelerator = Annotated[
@@ -53,21 +51,6 @@ SETUP = frozenset({"setup", "envs", "secrets"})
 
 AUTOSTOP = frozenset({"autostopMin", "autodown"})
 """They go to the server's own call for it."""
-
-
-class ServerInputs(Inputs):
-    """Which SkyPilot API server: a credential set, or the address and token of a server of the same run.
-
-    Attributes:
-        credentials: Name of a credential set of cloud `skypilot`.
-        endpoint: Base URL of a server that this run makes; instead of `credentials`.
-        token: Service-account token for that server, or `user:password`; empty where it asks for none.
-            Secret.
-    """
-
-    credentials: str = ""
-    endpoint: str = ""
-    token: str = Field(default="", repr=False)
 
 
 class SkyPilotClusterInputs(ServerInputs):
@@ -166,41 +149,49 @@ class SkyPilotClusterInputs(ServerInputs):
             sort_keys=True,
         )
 
+    @property
     def job_name(self) -> str:
-        """Name of the job that `run` becomes: another name for another job."""
-        return f"run-{spec_hash({'run': self.run, 'envs': self.envs, 'secrets': self.secrets})}"
+        """The name of the job that `run` becomes: another name for another job; empty without `run`."""
+        return self._named("run", self.run)
+
+    @property
+    def setup_name(self) -> str:
+        """The same for `setup`, which is a job too."""
+        return self._named("setup", self.setup)
+
+    def _named(self, kind: str, script: str) -> str:
+        what = {"script": script, "envs": self.envs, "secrets": self.secrets}
+        return f"{kind}-{spec_hash(what)}" if script else ""
 
     def choices(self) -> list[tuple[str, str]]:
         """Each accelerator in each place, in order; an empty text where either is left open."""
         return [(acc, place) for acc in self.accelerators or ("",) for place in self.infra or ("",)]
 
-    def launch_task(self) -> str:
-        """The task that brings the cluster up, as YAML: machines and setup, without `run`.
+    def launch_task(self) -> dict[str, Any]:
+        """The task that brings the cluster up: machines and setup, without `run`.
 
         A launch that is sent twice would run its job twice; so the job is sent by itself, once it is known
         not to be there.
         """
-        return _yaml({**self._task(), **({"setup": self.setup} if self.setup else {})})
+        task = {**self._common(), **_given("resources", self._resources())}
+        return {**task, "name": self.setup_name, "setup": self.setup} if self.setup else task
 
-    def run_task(self) -> str:
-        """The task of the job, as YAML."""
-        task: dict[str, Any] = {"name": self.job_name(), **self._task(), "run": self.run}
-        # What the machines are is settled: only the GPUs are claimed, so that jobs queue for them.
-        resources = {"accelerators": self.accelerators[0]} if len(self.accelerators) == 1 else {}
-        task.pop("resources", None)
-        return _yaml({**task, **({"resources": resources} if resources else {})})
+    def run_task(self) -> dict[str, Any]:
+        """The task of the job. The machines are there; only GPUs are claimed, so that jobs queue."""
+        gpus = {"accelerators": _counted(self.accelerators[0])} if len(self.accelerators) == 1 else {}
+        return {
+            **self._common(),
+            **_given("resources", gpus),
+            "name": self.job_name,
+            "run": self.run,
+        }
 
-    def _task(self) -> dict[str, Any]:
-        task: dict[str, Any] = {"num_nodes": self.nodes}
-        if self.workspace:
-            task["config"] = {"active_workspace": self.workspace}
-        if resources := self._resources():
-            task["resources"] = resources
-        if self.envs:
-            task["envs"] = dict(self.envs)
-        if self.secrets:
-            task["secrets"] = dict(self.secrets)
-        return task
+    def _common(self) -> dict[str, Any]:
+        return {
+            "num_nodes": self.nodes,
+            **_given("envs", dict(self.envs)),
+            **_given("secrets", dict(self.secrets)),
+        }
 
     def _resources(self) -> dict[str, Any]:
         given: dict[str, Any] = {
@@ -229,26 +220,18 @@ def split_accelerator(text: str) -> tuple[str, float]:
     return name, float(count) if count else float(bool(name))
 
 
-def parse_server(props: Mapping[str, Any]) -> ServerInputs:
-    """The server that outputs name."""
-    names = {"credentials", "endpoint", "token"}
-    return ServerInputs.model_validate({key: value for key, value in props.items() if key in names})
-
-
-def cloud_of(infra: str) -> str:
-    """The cloud in `aws/us-east-1`; empty for any."""
-    return re.split(r"/", infra, maxsplit=1)[0].lower() if infra not in ("", "*") else ""
-
-
 def _choice(accelerator: str, place: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if accelerator:
-        found["accelerators"] = accelerator if ":" in accelerator else f"{accelerator}:1"
+        found["accelerators"] = _counted(accelerator)
     if place:
         found["infra"] = place
     return found
 
 
-def _yaml(task: Mapping[str, Any]) -> str:
-    """JSON is YAML too, and needs no quoting rules."""
-    return json.dumps(task, sort_keys=True)
+def _counted(accelerator: str) -> str:
+    return accelerator if ":" in accelerator else f"{accelerator}:1"
+
+
+def _given(key: str, value: Any) -> dict[str, Any]:
+    return {key: value} if value else {}

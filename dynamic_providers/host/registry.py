@@ -22,6 +22,21 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
     {
         "pulumi-python:dynamic/gpu:GpuNode": "dynamic_providers.gpu_node:GpuNodeProvider",
         "pulumi-python:dynamic/gpu:LeakGuard": "dynamic_providers.leak_guard:LeakGuardProvider",
+        "pulumi-python:dynamic/skypilot:SkyPilotCluster": (
+            "dynamic_providers.sky_pilot_cluster:SkyPilotClusterProvider"
+        ),
+        "pulumi-python:dynamic/skypilot:SkyPilotGuard": (
+            "dynamic_providers.sky_pilot_guard:SkyPilotGuardProvider"
+        ),
+        "pulumi-python:dynamic/skypilot:SkyPilotServiceAccount": (
+            "dynamic_providers.sky_pilot_service_account:SkyPilotServiceAccountProvider"
+        ),
+        "pulumi-python:dynamic/skypilot:SkyPilotWorkspace": (
+            "dynamic_providers.sky_pilot_workspace:SkyPilotWorkspaceProvider"
+        ),
+        "pulumi-python:dynamic/local:GeneratedSecret": (
+            "dynamic_providers.generated_secret:GeneratedSecretProvider"
+        ),
         "pulumi-python:dynamic/local:LocalService": "dynamic_providers.local_service:LocalServiceProvider",
     }
 )
