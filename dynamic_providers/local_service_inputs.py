@@ -23,8 +23,9 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 class ServiceInputs(Inputs):
     """Inputs of a LocalService.
 
-    `{python}`, `{home}` and `{prepared}` in `command`, `prepare` and values of `env` stand for the Python
-    that runs the provider, the service's home folder, and the last line that `prepare` has printed.
+    In `command`, `prepare` and values of `env`, `{python}` stands for the Python that runs the provider,
+    `{packages}` for the folder that holds our packages, `{home}` for the service's home folder and
+    `{prepared}` for the last line that `prepare` has printed.
 
     Attributes:
         service: Its name on this machine, below the stack's.
@@ -48,7 +49,7 @@ class ServiceInputs(Inputs):
     """
 
     service: str
-    command: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    command: tuple[str, ...]
     cwd: str = ""
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     home: str = ""
@@ -114,6 +115,8 @@ def broken_rules(inputs: ServiceInputs, unknown: frozenset[str]) -> Iterator[Che
     """
     if not _NAME.fullmatch(inputs.service):
         yield CheckFailure("service", "must be lower-case letters, digits and '-', at most 48 characters")
+    if "command" not in unknown and not (inputs.command and inputs.command[0]):
+        yield CheckFailure("command", "name a program")
     for name in ("cwd", "log_file"):
         value = getattr(inputs, name)
         if value and not Path(value).is_absolute():

@@ -15,10 +15,9 @@ from gpu_clouds.errors import CancelledError, DeadlineError, ValidationError
 from gpu_clouds.redaction import redact
 from local_services.log import last_lines
 from local_services.record import write_private
-from local_services.spec import ServiceSpec
+from local_services.spec import PACKAGES, ServiceSpec
 
 TELL_EVERY_S = 15.0
-PACKAGES = Path(__file__).resolve().parents[1]
 
 
 def prepare(

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_clouds.clock import Clock, SystemClock
-from gpu_clouds.errors import CancelledError, ConflictError, DeadlineError, GpuCloudError, ValidationError
-from gpu_clouds.redaction import redact
+from gpu_clouds.errors import CancelledError, ConflictError, DeadlineError, GpuCloudError
 from local_services.health import answers
-from local_services.log import last_lines, size
+from local_services.log import size
 from local_services.ports import is_free, told_holder
 from local_services.prepare import prepare, write_files
 from local_services.processes import (
@@ -29,14 +28,16 @@ from local_services.processes import (
     marked,
     members_of,
 )
-from local_services.record import Folder, Phase, Record, closing, new_record
+from local_services.record import Folder, Phase, closing, new_record
 from local_services.spawn import reap, spawn
 from local_services.spec import MARK, ServiceSpec
 from local_services.supervisor import STOP
+from local_services.trouble import died, end_of_log
 
 START_S = 20.0
 """How long a supervisor may take to start the command; a loaded machine needs seconds."""
 PORTS_FREE_S = 5.0
+TREE_S = 2.0
 SETTLED_S = 0.5
 """A service without a health check is up when it has lived for so long."""
 OVER_S = 15.0
@@ -205,38 +206,28 @@ class Service:
             lives = self._folder.supervised()
             passed = clock.monotonic() - started
             if not lives or record is None or record.phase in (Phase.ENDING, Phase.ENDED):
-                raise self._died(record, spec, begin)
+                raise died(self._name, record, spec, self._folder.path, begin)
             if record.phase is Phase.STARTING:
                 if passed > START_S:
                     raise DeadlineError(f"[{self._name}] its supervisor did not start within {START_S:g} s")
             elif (spec.health_url or spec.health_port or passed >= SETTLED_S) and answers(spec):
+                self._wait_for_tree()
                 main = record.main
                 return Running(main.pid if main else 0, record.started_at, adopted)
             if passed > max(spec.health_timeout_s, SETTLED_S):
-                told = self._log_told(spec, begin)
+                told = end_of_log(spec, self._folder.path, begin)
                 raise DeadlineError(
                     f"[{self._name}] did not answer {spec.asked} within {spec.health_timeout_s:g} s{told}"
                 )
             clock.sleep(min(LOOK_EVERY_S * (1 + passed), 1.0), self._cancel)
 
-    def _died(self, record: Record | None, spec: ServiceSpec, begin: int) -> GpuCloudError:
-        if record is not None and record.failure:
-            failure = redact(record.failure, spec.secrets())
-            return ValidationError(f"[{self._name}] can't be started: {failure}")
-        code = None if record is None else record.exit_code
-        how = f"with status {code}" if code is not None and code >= 0 else f"by signal {-(code or 0)}"
-        how = "without a trace: its supervisor was killed" if code is None else how
-        return ValidationError(
-            f"[{self._name}] ended {how} before it answered {spec.asked}{self._log_told(spec, begin)}"
-        )
-
-    def _log_told(self, spec: ServiceSpec, begin: int) -> str:
-        log = spec.log_in(self._folder.path)
-        lines = last_lines(log, begin)
-        if not lines:
-            return f"; it wrote nothing into {log}"
-        shown = "\n".join(f"  {redact(line, spec.secrets())}" for line in lines)
-        return f"; the end of {log}:\n{shown}"
+    def _wait_for_tree(self) -> None:
+        """A service is up when every process of it is written down: a killed supervisor is survived then."""
+        until = self._clock.monotonic() + TREE_S
+        while (record := self._folder.read()) and record.supervisor and self._clock.monotonic() < until:
+            if set(children_of(record.supervisor.pid)) <= set(record.tree):
+                return
+            self._clock.sleep(LOOK_EVERY_S, self._cancel)
 
     def _clean_up(self, spec: ServiceSpec, error: GpuCloudError) -> None:
         """Ends what did not come up, also after a cancel: that only stops waits. No key stays on disk."""

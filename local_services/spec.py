@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+PACKAGES = Path(__file__).resolve().parents[1]
 MARK = "GPUPLANE_SERVICE"
 """Every service has this variable in its environment, with its record's token."""
 
@@ -26,8 +27,9 @@ _WORD = re.compile(r"[^\s\"'=:,]{8,}")
 class ServiceSpec:
     """A command that is to run on this machine, and how to tell that it does.
 
-    `{python}`, `{home}` and `{prepared}` in the command, in `prepare` and in values of `env` stand for this
-    process's Python, the service's home folder and the last line that `prepare` has printed.
+    In the command, in `prepare` and in values of `env`, `{python}` stands for this process's Python,
+    `{packages}` for the folder that holds our packages, `{home}` for the service's home and `{prepared}` for
+    the last line that `prepare` has printed.
 
     Attributes:
         command: Program and arguments. They can be seen by every user of the machine: no secrets.
@@ -114,7 +116,12 @@ class ServiceSpec:
             prepared: What `prepare` has printed.
         """
         home = self.home_in(folder)
-        words = {"{python}": sys.executable, "{home}": str(home or Path.home()), "{prepared}": prepared}
+        words = {
+            "{python}": sys.executable,
+            "{packages}": str(PACKAGES),
+            "{home}": str(home or Path.home()),
+            "{prepared}": prepared,
+        }
 
         def fill(text: str) -> str:
             for word, value in words.items():

@@ -36,9 +36,9 @@ STOP = signal.SIGTERM
 """What tells a supervisor to end its service."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_YOUNG_S = 20.0
-"""A service starts most of its processes in this time: its tree is looked at every second."""
-_LOOK_YOUNG_S, _LOOK_OLD_S = 1.0, 5.0
+_YOUNG_S, _LOOK_YOUNG_S = 10.0, 0.25
+"""In its first seconds a service starts most of its processes: its tree is looked at more often."""
+_LOOK_OLD_S = 5.0
 
 
 class Supervisor:
@@ -77,10 +77,10 @@ class Supervisor:
             return
         born = looked = time.monotonic()
         while self._exit_code is None and not self._stopping:
-            self._turn(_LOOK_YOUNG_S)
-            now = time.monotonic()
-            if now - looked >= (_LOOK_YOUNG_S if now - born < _YOUNG_S else _LOOK_OLD_S):
-                looked = now
+            every_s = _LOOK_YOUNG_S if time.monotonic() - born < _YOUNG_S else _LOOK_OLD_S
+            self._turn(every_s)
+            if time.monotonic() - looked >= every_s:
+                looked = time.monotonic()
                 self._note_tree()
         self._end()
 

@@ -29,11 +29,11 @@ if "deaf" in options:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "workers" in options:
     # One worker in the group, one in a session of its own whose parent ends at once and that wipes its name.
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(folder)])
     subprocess.run([sys.executable, "-c",
         "import subprocess, sys; subprocess.Popen([sys.executable, '-c', "
-        "'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)'], "
-        "start_new_session=True, env={})"])
+        "'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)', sys.argv[1]], "
+        "start_new_session=True, env={})", str(folder)])
 (folder / f"pid-{os.getpid()}").write_text(os.environ.get("WORD", ""))
 class Handler(http.server.BaseHTTPRequestHandler):
     status = 200
@@ -80,7 +80,10 @@ class Place:
 
     def program(self, text: str, **more: Any) -> ServiceSpec:
         """Any program in Python."""
-        values: dict[str, Any] = {"command": (PYTHON, "-c", textwrap.dedent(text)), "stop_grace_s": 1.0}
+        values: dict[str, Any] = {
+            "command": (PYTHON, "-c", textwrap.dedent(text), str(self.root)),
+            "stop_grace_s": 1.0,
+        }
         return ServiceSpec(**{**values, **more})
 
     def servers(self) -> list[int]:
@@ -94,8 +97,11 @@ class Place:
         for process in psutil.process_iter():
             try:
                 words = " ".join(process.cmdline())
-                mine = str(self.root) in words or "time.sleep(600)" in words
-                if mine and process.pid != os.getpid() and (living := identify(process.pid)):
+                if (
+                    str(self.root) in words
+                    and process.pid != os.getpid()
+                    and (living := identify(process.pid))
+                ):
                     found.append(living)
             except psutil.Error:
                 continue

@@ -1,0 +1,127 @@
+"""SkyPilotApiServer: a SkyPilot API server, wherever it is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from components.sky_pilot_api_server_local import LocalServer, declare_local
+
+Text = pulumi.Output[str] | str
+
+
+class SkyPilotAuth(BaseModel):
+    """Whom a server asks for credentials.
+
+    A SkyPilot server never asks a request that comes from its own machine, unless a proxy says that it was
+    forwarded: on a machine that others use too, everybody may use it.
+
+    Attributes:
+        kind: `none`: nobody is asked, so it listens on this machine alone. `basic`: one administrator with a
+            password. `service_accounts`: the same, and tokens for service accounts.
+        user: Name of the administrator.
+        password: Password of the administrator; one is generated where none is given. Secret.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    kind: Literal["none", "basic", "service_accounts"] = "none"
+    user: str = Field(default="admin", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    password: Text | None = Field(default=None, repr=False)
+
+
+class SkyPilotApiServerArgs(BaseModel):
+    """Arguments of a SkyPilotApiServer.
+
+    Attributes:
+        target: Where it runs: `local` is this machine.
+        port: Its port. The port of its queue follows it, so several servers on one machine need nothing else.
+        host: Address that it listens on; any other than this machine's own needs authentication.
+        allowed_clouds: Clouds that it may use; the others are not asked at its start. Empty: all.
+        config: Merged into its `~/.sky/config.yaml`; the workspaces in it stay.
+        files: Path below its home -> text, such as `.lambda_cloud/lambda_keys`: the accounts of its tenant.
+            Secret; they are on disk, for this user alone, while it runs.
+        env: Environment variables, such as AWS_ACCESS_KEY_ID. Secret.
+        auth: Whom it asks for credentials.
+        metrics_port: Port of its Prometheus metrics; None for none.
+        start_timeout_s: How long its start may take, seconds, besides its installation.
+        keep_home: On destroy its home stays, without `files`: it alone knows the clusters that were not made
+            by a stack.
+        replace_trigger: Another value: it is ended and made anew with an empty home, unless that is kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    target: str = "local"
+    port: int = Field(default=46580, ge=1024, le=65535)
+    host: str = "127.0.0.1"
+    allowed_clouds: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")], ...] = ()
+    config: Mapping[str, Any] = Field(default_factory=dict)
+    files: Mapping[str, Text] = Field(default_factory=dict, repr=False)
+    env: Mapping[str, Text] = Field(default_factory=dict, repr=False)
+    auth: SkyPilotAuth = SkyPilotAuth()
+    metrics_port: int | None = Field(default=None, ge=1024, le=65535)
+    start_timeout_s: float = Field(default=300.0, gt=0, le=3600)
+    keep_home: bool = True
+    replace_trigger: str = ""
+
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, target: str) -> str:
+        if target not in TARGETS:
+            raise ValueError(f"no target {target!r}; there are: {', '.join(sorted(TARGETS))}")
+        return target
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SkyPilotApiServerArgs:
+        if self.auth.kind == "none" and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(f"a server without auth listens on this machine alone, not on {self.host!r}")
+        if self.auth.kind == "none" and self.auth.password is not None:
+            raise ValueError("a password needs auth of kind basic or service_accounts")
+        if self.metrics_port == self.port:
+            raise ValueError("port and metrics_port must differ")
+        if "allowed_clouds" in self.config and self.allowed_clouds:
+            raise ValueError("allowed_clouds is given twice: in config and by itself")
+        return self
+
+
+class SkyPilotApiServer(pulumi.ComponentResource):
+    """**Pulumi type:** `gpuplane:skypilot:SkyPilotApiServer`. One API server, with accounts of its own.
+
+    Give `endpoint`, `user` and `password` of it to what is to run on it: `SkyPilotCluster`,
+    `SkyPilotWorkspace`, `SkyPilotServiceAccount`.
+
+    Args:
+        name: Its name.
+        args: Arguments.
+        opts: Resource options.
+
+    Attributes:
+        endpoint: Base URL; known in the first preview already.
+        user: Name of the administrator; empty without authentication.
+        password: Password of the administrator, a secret; empty without authentication.
+    """
+
+    endpoint: pulumi.Output[str]
+    user: pulumi.Output[str]
+    password: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: SkyPilotApiServerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("gpuplane:skypilot:SkyPilotApiServer", name, None, opts)
+        made = TARGETS[args.target](self, name, args)
+        self.endpoint = made.endpoint
+        self.user = pulumi.Output.from_input(made.user)
+        self.password = pulumi.Output.secret(made.password)
+        self.register_outputs({"endpoint": self.endpoint, "user": self.user, "password": self.password})
+
+
+TARGETS: Mapping[str, Callable[[pulumi.Resource, str, Any], LocalServer]] = MappingProxyType(
+    {"local": declare_local}
+)
+"""Where a server can run -> what declares it there: component, name and arguments to the way in."""
