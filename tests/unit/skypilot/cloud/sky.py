@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,15 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 HEADERS = {"x-skypilot-api-version": "62", "x-skypilot-version": "0.14.1"}
 
 
+@lru_cache
+def _entries(file: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((RECORDINGS / f"{file}.json").read_text(encoding="utf-8"))
+    return found
+
+
 def recorded(file: str, call: str) -> Any:
     """The body that the real server has sent for a call."""
-    entries = json.loads((RECORDINGS / f"{file}.json").read_text(encoding="utf-8"))
-    return json.loads(next(each["response"]["text"] for each in entries if each["call"] == call))
+    return json.loads(next(each["response"]["text"] for each in _entries(file) if each["call"] == call))
 
 
 def recorded_value(file: str, call: str) -> Any:
@@ -51,6 +57,7 @@ NO_STOP = recorded_error("clusters", "stop.unsupported.get")
 NO_ENDPOINTS = recorded_error("clusters", "endpoints.unsupported.get")
 NOTHING_FOUND = recorded_error("catalogue", "list_accelerators.none.get")
 CATALOGUE = recorded_value("catalogue", "list_accelerators.get")
+(REQUEST,) = recorded("launch", "api_status.running")
 UP = {"status": "UP", "init_kind": None, "init_status_reason": None, "cluster_ever_up": True}
 (LAUNCHING,) = recorded_value("launch", "status.launching.get")
 
@@ -288,7 +295,7 @@ class Sky:
 
     def _entry(self, each: Asked) -> dict[str, Any]:
         return {
-            **recorded("launch", "api_status.running")[0],
+            **REQUEST,
             "request_id": each.id,
             "name": each.name,
             "cluster_name": each.cluster or None,
