@@ -8,6 +8,7 @@ so that no secret of a task can get into a log or a state.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from enum import StrEnum, unique
 from typing import Annotated, Any
@@ -19,6 +20,11 @@ from gpu_clouds.tolerant import Items, OptionalFloat, OptionalInt, Text
 
 def _flag(value: Any) -> bool:
     return value is True
+
+
+def _number(value: Any) -> Any:
+    # The server writes NaN for a price that it does not know.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _labels(value: Any) -> dict[str, str]:
@@ -40,6 +46,7 @@ def _accelerators(value: Any) -> dict[str, float]:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Amount = Annotated[OptionalFloat, BeforeValidator(_number)]
 Labels = Annotated[dict[str, str], BeforeValidator(_labels)]
 Accelerators = Annotated[dict[str, float], BeforeValidator(_accelerators)]
 
@@ -218,9 +225,9 @@ class CostRow(Model):
     user_name: Text = ""
     workspace: Text = ""
     launched_at: OptionalFloat = None
-    duration: OptionalFloat = None
+    duration: Amount = None
     num_nodes: OptionalInt = None
-    total_cost: OptionalFloat = None
+    total_cost: Amount = None
     cloud: Text = ""
     region: Text = ""
     resources_str: Text = ""
@@ -246,8 +253,8 @@ class AcceleratorOffer(Model):
     cpu_count: OptionalFloat = None
     device_memory_gb: OptionalFloat = None
     memory_gb: OptionalFloat = None
-    price: OptionalFloat = None
-    spot_price: OptionalFloat = None
+    price: Amount = None
+    spot_price: Amount = None
     region: Text = ""
 
 
