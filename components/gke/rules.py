@@ -102,6 +102,14 @@ def _zones(path: str, pool: GkePool, cluster: GkeCluster) -> Iterator[Problem]:
                 f"{zone!r} is not a zone of {cluster.region}",
                 f"{cluster.region}-{zone[-1:].lower() if zone[-1:].isalpha() else 'a'}",
             )
+    if pool.zones and pool.min == pool.max and pool.max % len(pool.zones):
+        more = -(-pool.max // len(pool.zones)) * len(pool.zones)
+        yield Problem(
+            f"{path}.max",
+            f"a fixed number is the same in each of {len(pool.zones)} zones, and {pool.max} is no multiple",
+            str(more),
+            "set min and max to it",
+        )
     if pool.rdma and len(pool.zones) > 1:
         yield Problem(
             f"{path}.zones", "with rdma all nodes are in one zone: compact placement", pool.zones[0]

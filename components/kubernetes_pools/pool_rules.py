@@ -13,6 +13,9 @@ from components.kubernetes_pools.shapes import TITLES, Cloud
 from stack_config.errors import Problem, nearest
 from stack_config.kubernetes_clusters import GpuPool, KubernetesCluster
 
+SYSTEM = "system"
+"""Name of the pool without GPUs on every cloud."""
+
 _KEY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 )
@@ -88,7 +91,9 @@ def plan_pools(
 
 def _name(cloud: Cloud, path: str, name: str) -> Iterator[Problem]:
     names = NAMES[cloud]
-    if not names.pattern.fullmatch(name):
+    if name == SYSTEM:
+        yield Problem(path, "is the pool without GPUs", next_step="call yours something else")
+    elif not names.pattern.fullmatch(name):
         yield Problem(
             path,
             f"on {TITLES[cloud]} a pool's name has {names.rule}, a letter first, and at most "
