@@ -14,6 +14,7 @@ from components.aks.pools import make_pools
 from components.aks.rules import plan_aks
 from components.kubernetes_pools.cost import cost_block, estimate
 from components.kubernetes_pools.device_plugins import nvidia_device_plugin
+from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.gpu_operator import gpu_operator
 from components.kubernetes_pools.naming import physical_name
 from components.kubernetes_pools.naming import tags as tags_of
@@ -71,6 +72,7 @@ class AksGpuCluster(pulumi.ComponentResource):
         cluster = args.cluster
         plans, problems = plan_aks(name, cluster)
         refuse(problems)
+        require(f"AKS cluster {name}", "azure", "kubernetes")
         super().__init__("gpuplane:kubernetes:AksGpuCluster", name, None, opts)
         from pulumi_kubernetes import Provider
 

@@ -17,6 +17,7 @@ from components.eks.roles import make_role
 from components.eks.rules import image_of, plan_eks
 from components.kubernetes_pools.cost import cost_block, estimate
 from components.kubernetes_pools.device_plugins import efa_device_plugin, nvidia_device_plugin
+from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.kubeconfig import kubeconfig
 from components.kubernetes_pools.naming import physical_name
 from components.kubernetes_pools.naming import tags as tags_of
@@ -74,6 +75,7 @@ class EksGpuCluster(pulumi.ComponentResource):
         cluster = args.cluster
         plans, problems = plan_eks(name, cluster)
         refuse(problems)
+        require(f"EKS cluster {name}", "aws", "kubernetes")
         super().__init__("gpuplane:kubernetes:EksGpuCluster", name, None, opts)
         from pulumi_kubernetes import Provider
 

@@ -18,6 +18,7 @@ from components.gke.network import make_network
 from components.gke.pools import make_pools
 from components.gke.rules import plan_gke
 from components.kubernetes_pools.cost import cost_block, estimate
+from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.gpu_operator import gpu_operator
 from components.kubernetes_pools.kubeconfig import kubeconfig
 from components.kubernetes_pools.naming import physical_name
@@ -76,6 +77,7 @@ class GkeGpuCluster(pulumi.ComponentResource):
         cluster = args.cluster
         plans, problems = plan_gke(name, cluster)
         refuse(problems)
+        require(f"GKE cluster {name}", "gcp", "kubernetes")
         super().__init__("gpuplane:kubernetes:GkeGpuCluster", name, None, opts)
         from pulumi_kubernetes import Provider
 

@@ -9,6 +9,7 @@ import pulumi
 
 from components.cost_table import NodeCost, cost_table
 from components.gpu_cluster import GpuCluster, GpuClusterArgs
+from components.kubernetes_clusters import KubernetesClusters
 from components.node_args import api_key_of, secret
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
@@ -26,10 +27,12 @@ class GpuStack:
     Attributes:
         guard: Made before all nodes, deleted after them.
         clusters: Clusters by name.
+        kubernetes: Clusters of Kubernetes.
     """
 
     def __init__(self, config: StackConfig) -> None:
         self._config = config
+        self.kubernetes = KubernetesClusters(config)
         self.guard = LeakGuard(
             GUARD,
             stack_id=config.stack_id,
@@ -50,12 +53,15 @@ class GpuStack:
             )
             for name, cluster in config.clusters.items()
         }
+        self.kubernetes.declare()
         if pulumi.runtime.is_dry_run():
             _show_costs(self.clusters, _cache_costs(config))
 
     def outputs(self) -> dict[str, Any]:
         """What the stack exports; prices are the actual ones, so they are known once the nodes exist."""
+        kubernetes = self.kubernetes.outputs()
         return {
+            **({"kubernetes": kubernetes} if kubernetes else {}),
             "nodes": pulumi.Output.all(
                 **{name: cluster.details() for name, cluster in self.clusters.items()}
             ).apply(dict),  # `all` of nothing at all is a list
