@@ -278,7 +278,9 @@ def _resolve(given: CandidateInput, shared: Shared) -> list[CandidateInput]:
             f"{info.title} has no machine with {given.gpu_count} {' or '.join(sold)}; gpuCount can be "
             f"{', '.join(map(str, counts))}"
         )
-    return [given.model_copy(update={"gpu": name}) for name in shaped]
+    # A cloud that has one word for several GPUs (SkyPilot's H100) would be asked for the same thing twice.
+    distinct = {catalog.native_gpu(given.cloud, name): name for name in reversed(shaped)}
+    return [given.model_copy(update={"gpu": name}) for name in shaped if name in distinct.values()]
 
 
 def _has_count(cloud: str, gpu: str, count: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gpu_clouds import catalog
+from gpu_clouds.attempts import one_line
 from gpu_clouds.errors import (
     CancelledError,
     CapacityError,
@@ -25,6 +26,7 @@ _ODD_ANSWERS = 3
 GPU_REFUSALS = 3
 GPU_REFUSED_FOR_S = 60.0
 """GPUs that do not work right after a boot may just not be initialised: they get three tries and a minute."""
+_LONGEST_STEP = 120
 _PASSING = (TransientError, RateLimitedError, CircuitOpenError)
 
 
@@ -86,12 +88,16 @@ def wait_until_ready(op: Operation, match: Match) -> Instance:
     refusals = _Refusals(request.readiness.tries)
     reachable_since: float | None = None
     odd = 0
+    told = ""
     why = f"state {seen.native_state or seen.state}"
     while True:
         if instance is not None:
             seen = instance
             _check_alive(instance)
             why = f"state {instance.native_state or instance.state}"
+            if instance.state is InstanceState.PENDING and instance.detail not in ("", told):
+                told = instance.detail
+                op.say(Phase.PROVISIONING, f"{cloud.name}: {one_line(told, _LONGEST_STEP)}")
             if instance.state is InstanceState.READY:
                 _check_gpus(instance, match.candidate)
                 if reachable_since is None:

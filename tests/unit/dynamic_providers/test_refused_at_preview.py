@@ -218,6 +218,11 @@ def test_an_ambiguous_name_keeps_the_gpus_that_have_the_count() -> None:
     assert text == "Lambda has no machine with 3 H100-SXM or H100-PCIe; gpuCount can be 1, 2, 4, 8"
 
 
+def test_one_word_of_a_cloud_for_several_gpus_is_one_candidate() -> None:
+    result = provider_for(account("skypilot")).check({}, node(candidates=[asked("skypilot", gpu="H100")]))
+    assert [each["gpu"] for each in result.inputs["candidates"]] == ["H100-SXM", "H100-NVL"]
+
+
 def test_of_two_accounts_the_bad_one_names_itself() -> None:
     good, bad = account("runpod"), account("runpod", "team-b")
     bad.errors["account"] = AuthError("HTTP 401")

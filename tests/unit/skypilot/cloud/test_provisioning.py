@@ -115,6 +115,20 @@ def test_up_again_and_down(world: World) -> None:
     assert world.left == (0, 0) and not world.sky.records
 
 
+def test_the_steps_of_a_launch_are_told_once_each(world: World) -> None:
+    reasons = ["Launching (nodes allocated; Slurm job 2 on fake)", "Setting up SkyPilot runtime on cluster"]
+    for number, reason in enumerate(reasons):
+        world.clock.after(8 + 10 * number, lambda reason=reason: _step(world, reason))  # type: ignore[misc]
+    world.process().up()
+    told = [line for line in world.lines if "provisioning 10% skypilot: " in line]
+    assert [line.partition("skypilot: ")[2] for line in told] == ["Provisioning on slurm in fake", *reasons]
+
+
+def _step(world: World, reason: str) -> None:
+    (record,) = world.sky.records.values()
+    record["init_status_reason"] = reason
+
+
 def test_from_skypilot_to_runpod(world: World) -> None:
     world.sky.plans = [UNAVAILABLE]
     done = world.process().up(SKY, RUNPOD)
