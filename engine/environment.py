@@ -54,14 +54,14 @@ def environment(
         key: value for key, value in base.items() if not key.startswith("PULUMI_") and key not in _DROPPED
     }
     python_bin = _python_bin(project_dir)
-    homes = [_made(state_dir / "pulumi-home"), *plugin_homes(base)]
+    home = _made(state_dir / "pulumi-home")
     path = os.pathsep.join([str(engine_bin), str(python_bin), base.get("PATH", os.defpath)])
-    placing.lend(path, homes)
+    placing.fill(home, path, plugin_homes(base))
     result.update(QUIET)
     result.update(
         {
-            "PATH": placing.extended(path, homes),
-            "PULUMI_HOME": str(homes[0]),
+            "PATH": path,
+            "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": _made(state_dir / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": passphrase,
             "GPUPLANE_STATE_DIR": str(state_dir / "intents"),

@@ -1,15 +1,15 @@
 """Which resource plugin the engine finds: the official one wherever there is one, else a stand-in of ours.
 
 With an SDK installed, the engine wants its plugin in every run, of whatever program. It takes one from PATH
-before one in its home, and downloads it otherwise. So:
+(with a warning) before one in its home, and downloads it otherwise. So:
 
-- `fetching.look()` (by `python -m engine ensure`) tries the network for every plugin that is not here. What can
-  be had is downloaded once, into the cache; a refusal is kept for a day, as a closed network takes seconds to
-  say no.
-- `lend()` puts what was downloaded into the home of a run.
-- `extended()` adds stand-ins to the end of PATH, only for plugins that are neither on PATH nor in a home nor
-  in the cache and whose download was refused. No stand-in is ever written into a home, where it would outlive
-  the run.
+- `fetching.look()` (by `python -m engine ensure`) tries the network for every plugin that is not here. What
+  can be had is downloaded once, into the cache; a refusal is kept for a day.
+- `fill()` puts into a home of this project what each plugin needs: the official one from the cache or another
+  home, or, only where none is on PATH or in a home and its download was refused, a stand-in. It takes a
+  stand-in away again as soon as there is an official plugin.
+- `extended()` is for a home that isn't ours (`~/.pulumi`), into which nothing is written: PATH with the
+  stand-ins at its end.
 - `in_front()` is for tests: the stand-in, whatever else there is.
 
 `GPUPLANE_STAND_INS` may say `always` (stand-ins before official plugins) or `never`.
@@ -22,8 +22,9 @@ To add a stand-in: a package `engine/standins/<name>` with `__main__.main(argume
 import contextlib
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,8 @@ from engine.standins import records
 
 LAUNCHERS = Path(__file__).resolve().parent / "launchers"
 VARIABLE = "GPUPLANE_STAND_INS"
+MARK = "gpuplane-stand-in"
+"""A file beside a stand-in in a home, so that it is never taken for the official plugin."""
 MODES = ("", "always", "never")
 _INSTALLED = re.compile(r"resource-(?P<package>.+)-v(?P<version>\d+\.\d+\.\d+)")
 
@@ -46,7 +49,7 @@ class Choice:
     version: str
     stand_in: bool
     why: str
-    #: What goes on PATH, or is lent to a home; None when the engine finds or downloads the plugin by itself.
+    #: What goes on PATH, or into a home; None when the engine finds or downloads the plugin by itself.
     folder: Path | None = None
 
     @property
@@ -136,23 +139,42 @@ def extended(path: str, homes: Iterable[Path], mode: str | None = None, root: Pa
     return _joined([*folders, path] if _mode(mode) == "always" else [path, *folders])
 
 
-def lend(path: str, homes: Sequence[Path], root: Path | None = None) -> None:
-    """Puts the official plugins of the cache and of the other homes into the first home, as links.
+def fill(home: Path, path: str, others: Iterable[Path] = (), root: Path | None = None) -> None:
+    """Puts the plugins that the installed SDKs need into a home of ours. Looks at files only.
 
     Args:
-        path: the PATH that `pulumi` gets.
-        homes: the home of the run, and others to take plugins from.
+        home: the folder that `pulumi` gets as PULUMI_HOME.
+        path: the PATH that it gets.
+        others: further homes, whose official plugins may be used.
         root: the cache's folder.
     """
-    for choice in choose(path, homes, root=root):
-        if choice.stand_in or choice.folder is None:
+    for choice in choose(path, [home, *others], root=root):
+        target = home / "plugins" / f"resource-{choice.package}-v{choice.version}"
+        if choice.stand_in and choice.folder:
+            _put_stand_in(target, choice.folder / f"pulumi-resource-{choice.package}")
             continue
-        # The engine overlooks a linked folder, but takes a folder of links.
-        target = homes[0] / "plugins" / choice.folder.name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in choice.folder.iterdir():
-            with contextlib.suppress(FileExistsError):  # another process was quicker
-                (target / file.name).symlink_to(file)
+        if (target / MARK).exists():
+            shutil.rmtree(target, ignore_errors=True)
+        if choice.folder:
+            # The engine overlooks a linked folder, but takes a folder of links.
+            official = home / "plugins" / choice.folder.name
+            official.mkdir(parents=True, exist_ok=True)
+            for file in choice.folder.iterdir():
+                with contextlib.suppress(FileExistsError):  # another process was quicker
+                    (official / file.name).symlink_to(file)
+
+
+def _put_stand_in(target: Path, launcher: Path) -> None:
+    program = target / launcher.name
+    text = f'#!/bin/sh\n# A stand-in, not the official plugin.\nexec {shlex.quote(str(launcher))} "$@"\n'
+    if (target / MARK).exists() and program.exists() and program.read_text(encoding="utf-8") == text:
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    (target / MARK).touch()
+    half = target / f".{launcher.name}-{os.getpid()}"
+    half.write_text(text, encoding="utf-8")
+    half.chmod(0o755)
+    half.replace(program)
 
 
 def in_front(names: Iterable[str], path: str) -> str:
@@ -208,7 +230,8 @@ def _installed(folder: Path) -> Iterator[tuple[str, str]]:
         return
     for entry in entries:
         found = _INSTALLED.fullmatch(entry.name)
-        if found and entry.is_dir() and not entry.with_name(f"{entry.name}.partial").exists():
+        half = entry.with_name(f"{entry.name}.partial").exists()
+        if found and entry.is_dir() and not half and not (entry / MARK).exists():
             yield found["package"], found["version"]
 
 

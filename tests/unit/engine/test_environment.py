@@ -48,8 +48,7 @@ def test_the_engine_comes_first_on_path_then_the_projects_python(tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    # Stand-ins for plugins, where they are needed, come after all of these.
-    assert made(tmp_path)["PATH"].split(os.pathsep)[:3] == ["/engine/bin", str(python.parent), "/usr/bin"]
+    assert made(tmp_path)["PATH"].split(os.pathsep) == ["/engine/bin", str(python.parent), "/usr/bin"]
 
 
 def test_telemetry_and_update_checks_are_off(tmp_path):

@@ -60,6 +60,15 @@ class World:
         (choice,) = placing.choose(str(self.bin), self.homes, sdks=SDKS, root=self.cache, mode=mode)
         return choice
 
+    def fill(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(placing, "installed_sdks", lambda: SDKS)
+            placing.fill(self.home, str(self.bin), [self.other], self.cache)
+
+    @property
+    def placed(self) -> Path:
+        return self.home / "plugins" / "resource-aws-v7.51.1"
+
     def put_on_path(self) -> None:
         program = self.bin / "pulumi-resource-aws"
         program.write_text("#!/bin/sh\n")
@@ -95,19 +104,17 @@ def test_a_closed_network_gives_the_stand_in_and_is_asked_once_a_day(world):
     assert len(world.asked) == 4
 
 
-def test_an_open_network_gets_the_official_plugin_once_and_lends_it_to_every_home(world, monkeypatch):
+def test_an_open_network_gets_the_official_plugin_once_and_for_every_home(world):
     assert world.look().stand_in
     world.open = True
     choice = world.look(now=records.KEPT_SECONDS)
     assert not choice.stand_in and not world.choose().stand_in
     world.look(now=9 * records.KEPT_SECONDS)
     assert world.installed == ["7.51.1"]
-    monkeypatch.setattr(placing, "installed_sdks", lambda: SDKS)
-    for _ in range(2):
-        placing.lend(str(world.bin), world.homes, world.cache)
-    lent = world.home / "plugins" / "resource-aws-v7.51.1"
-    assert lent.is_dir() and not lent.is_symlink(), "the engine overlooks a linked folder"
-    assert (lent / "pulumi-resource-aws").is_file()
+    world.fill()
+    world.fill()
+    assert world.placed.is_dir() and not world.placed.is_symlink(), "the engine overlooks a linked folder"
+    assert (world.placed / "pulumi-resource-aws").is_file()
     assert world.choose().folder is None, "the engine finds it by itself"
     assert placing.extended("x", world.homes, "", world.cache) == "x"
 
@@ -146,19 +153,30 @@ def test_a_half_installed_plugin_does_not_count(world):
     assert world.choose().stand_in
 
 
-def test_a_plugin_of_another_home_is_lent(world, monkeypatch):
+def test_a_plugin_of_another_home_is_used(world):
     world.look()
     folder = world.install(world.other, "7.60.0")
     assert (world.choose().stand_in, world.choose().folder) == (False, folder)
-    monkeypatch.setattr(placing, "installed_sdks", lambda: SDKS)
-    placing.lend(str(world.bin), world.homes, world.cache)
+    world.fill()
     assert (world.home / "plugins" / folder.name).is_dir()
 
 
-def test_no_stand_in_is_ever_put_into_a_home(world, monkeypatch):
+def test_a_stand_in_in_a_home_goes_when_there_is_an_official_plugin(world):
     world.look()
-    monkeypatch.setattr(placing, "installed_sdks", lambda: SDKS)
-    placing.lend(str(world.bin), world.homes, world.cache)
+    world.fill()
+    program = world.placed / "pulumi-resource-aws"
+    assert "stand-in" in program.read_text() and program.stat().st_mode & 0o111
+    assert world.choose().stand_in, "what we put there is no official plugin"
+    before = program.stat().st_mtime_ns
+    world.fill()
+    assert program.stat().st_mtime_ns == before
+    world.put_on_path()
+    world.fill()
+    assert not world.placed.exists()
+
+
+def test_nothing_is_put_anywhere_while_nothing_is_known(world):
+    world.fill()
     assert not world.home.exists()
 
 
