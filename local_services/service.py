@@ -34,11 +34,11 @@ from local_services.spec import MARK, ServiceSpec
 from local_services.supervisor import STOP
 from local_services.trouble import died, end_of_log
 
-START_S = 20.0
+START_S = 60.0
 """How long a supervisor may take to start the command; a loaded machine needs seconds."""
 PORTS_FREE_S = 5.0
 TREE_S = 2.0
-SETTLED_S = 0.5
+SETTLED_S = 1.0
 """A service without a health check is up when it has lived for so long."""
 OVER_S = 15.0
 """So much longer than its grace a supervisor may take to end before it is killed itself."""
@@ -199,22 +199,23 @@ class Service:
 
     def _wait(self, spec: ServiceSpec, begin: int, *, adopted: bool) -> Running:
         """Waits until it answers."""
-        clock, started = self._clock, self._clock.monotonic()
+        clock, since = self._clock, self._clock.monotonic()
+        phase = Phase.STARTING
         self._tell(f"[{self._name}] waiting until it answers")
         while True:
-            record = self._folder.read()
-            lives = self._folder.supervised()
-            passed = clock.monotonic() - started
+            record, lives = self._folder.read(), self._folder.supervised()
             if not lives or record is None or record.phase in (Phase.ENDING, Phase.ENDED):
                 raise died(self._name, record, spec, self._folder.path, begin)
-            if record.phase is Phase.STARTING:
+            if record.phase is not phase:
+                phase, since = record.phase, clock.monotonic()
+            passed = clock.monotonic() - since
+            if phase is Phase.STARTING:
                 if passed > START_S:
                     raise DeadlineError(f"[{self._name}] its supervisor did not start within {START_S:g} s")
             elif (spec.health_url or spec.health_port or passed >= SETTLED_S) and answers(spec):
                 self._wait_for_tree()
-                main = record.main
-                return Running(main.pid if main else 0, record.started_at, adopted)
-            if passed > max(spec.health_timeout_s, SETTLED_S):
+                return Running(record.main.pid if record.main else 0, record.started_at, adopted)
+            elif passed > max(spec.health_timeout_s, SETTLED_S):
                 told = end_of_log(spec, self._folder.path, begin)
                 raise DeadlineError(
                     f"[{self._name}] did not answer {spec.asked} within {spec.health_timeout_s:g} s{told}"

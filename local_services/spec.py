@@ -70,7 +70,7 @@ class ServiceSpec:
         """How it is asked whether it is up, in words."""
         if self.health_url:
             return f"at {self.health_url}"
-        return f"on port {self.health_port}" if self.health_port else "for half a second"
+        return f"on port {self.health_port}" if self.health_port else "for a second"
 
     def all_ports(self) -> tuple[int, ...]:
         """The ports that it needs, each once."""

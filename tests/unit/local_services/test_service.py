@@ -163,7 +163,9 @@ def test_a_used_again_pid_is_never_taken_for_ours(place):
 
 def test_one_that_dies_is_told_with_its_last_words(place):
     spec = place.program(
-        "import os, sys; print('cannot read', os.environ['WORD']); sys.exit(3)", env={"WORD": "hidden-word"}
+        "import os, sys; print('cannot read', os.environ['WORD']); sys.exit(3)",
+        env={"WORD": "hidden-word"},
+        health_port=place.port,
     )
     with pytest.raises(ValidationError) as caught:
         place.service().ensure(spec)
@@ -176,7 +178,9 @@ def test_one_that_dies_is_told_with_its_last_words(place):
 def test_words_of_an_earlier_start_are_not_told(place):
     for word in ("first-words", "second-words"):
         with pytest.raises(ValidationError) as caught:
-            place.service().ensure(place.program(f"print('{word}'); raise SystemExit(1)"))
+            place.service().ensure(
+                place.program(f"print('{word}'); raise SystemExit(1)", health_port=place.port)
+            )
     assert "second-words" in caught.value.message
     assert "first-words" not in caught.value.message
 
