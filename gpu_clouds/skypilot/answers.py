@@ -30,6 +30,7 @@ _LONGEST = 1500
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PAGE = re.compile(r"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 _WRAPPED = re.compile(r"\b4\d\d: ")
 _NEVER_TOLD = frozenset({"object", "stacktrace", "args", "attributes", "entrypoint", "request_body", "input"})
 
@@ -70,6 +71,7 @@ def error_of(
     if isinstance(body, dict) and body.get("error") == "version_mismatch":
         return _version_mismatch(answer, head, operation, secrets)
     code, said, details = _told(body, answer.text)
+    code = _code(code, secrets)
     said = plain(said, secrets)
     message = f"{head}: HTTP {answer.status}" + (f": {said}" if said else "")
     if hint := _REDIRECTED if 300 <= answer.status < 400 else _HINTS.get(answer.status, ""):
@@ -124,7 +126,7 @@ def failed_request(
     if answer.status != 500 or not isinstance(detail, dict) or "error" not in detail:
         return None
     error = _parsed(detail["error"])
-    code = _word(error.get("type"))
+    code = _code(_text(error.get("type")), secrets)
     said = plain(_text(error.get("message")), secrets) or "no reason given"
     kind: type[ApiError] = RequestFailedError
     if code == "RequestInterruptedError" or (not code and detail.get("should_retry") is True):
@@ -136,7 +138,7 @@ def failed_request(
         operation=operation,
         status_code=answer.status,
         error_code=code,
-        details={"name": _word(detail.get("name")), "cluster_name": _word(detail.get("cluster_name"))},
+        details={name: plain(_text(detail.get(name)), secrets) for name in ("name", "cluster_name")},
         request_id=request_id,
     )
 
@@ -166,7 +168,7 @@ def _told(body: object, text: str) -> tuple[str, str, dict[str, str]]:
     if isinstance(body, dict):
         detail = body.get("detail", body)
         if isinstance(detail, dict):
-            code = _word(detail.get("type") or detail.get("error"))
+            code = _text(detail.get("type") or detail.get("error"))
             said = _text(detail.get("message") or detail.get("detail"))
             return code, said, _rest(detail)
         if isinstance(detail, list):  # FastAPI: one entry for each field that does not fit
@@ -232,5 +234,6 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
 
 
-def _word(value: object) -> str:
-    return plain(value)[:100] if isinstance(value, str) else ""
+def _code(text: str, secrets: Iterable[str]) -> str:
+    """A name of an error; empty for text that is no name, as nobody could decide anything by it."""
+    return text if _NAME.fullmatch(text) and plain(text, secrets) == text else ""

@@ -14,6 +14,7 @@ from gpu_clouds.errors import ValidationError
 from gpu_clouds.skypilot.connection import SkyPilotConnection
 from gpu_clouds.skypilot.errors import UnreadableAnswerError
 from gpu_clouds.skypilot.http import Call, Params, SkyPilotHttp
+from gpu_clouds.skypilot.task_secrets import spelled
 from gpu_clouds.skypilot.waiting import Pending, Waiter
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class Calls:
             once: It must not be sent again unless nothing was sent.
             long: It takes minutes, so its state is polled from the start.
         """
-        hidden = frozenset(secrets)
+        hidden = spelled(secrets)
         cancel = self._http.cancel_for(kind)
         body = self.body(operation, fields or {}, workspace) if method == "POST" else None
         answer = self._http.call(
@@ -109,7 +110,7 @@ class Calls:
         """Sends a call that the server answers at once, without a request."""
         body = self.body(operation, fields or {}, "") if method == "POST" else None
         call = Call(
-            operation, kind, method, path, params=params, body=body, once=once, secrets=frozenset(secrets)
+            operation, kind, method, path, params=params, body=body, once=once, secrets=spelled(secrets)
         )
         return self._read(call, read)
 

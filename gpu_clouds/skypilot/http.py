@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -19,7 +19,6 @@ from gpu_clouds.answers import Answer, Kind
 from gpu_clouds.errors import CancelledError, ValidationError
 from gpu_clouds.logs import structured
 from gpu_clouds.metrics import METRICS
-from gpu_clouds.redaction import redact
 from gpu_clouds.retry import RetryRules
 from gpu_clouds.skypilot.answers import (
     API_VERSION,
@@ -27,6 +26,7 @@ from gpu_clouds.skypilot.answers import (
     VERSION,
     VERSION_HEADER,
     error_of,
+    plain,
 )
 from gpu_clouds.skypilot.connection import BasicAuth, BearerToken, SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError, ConnectionFailedError
@@ -200,7 +200,9 @@ class SkyPilotHttp:
         try:
             response = self._send(call, authorisation)
         except httpx.RequestError as error:
-            lost = lost_error(self.title, call.operation, error, call.kind.writes, call.read_timeout_s)
+            lost = lost_error(
+                self.title, call.operation, error, call.kind.writes, call.read_timeout_s, call.secrets
+            )
             self._note(call, "timeout" if lost.timed_out else "no_answer", started)
             return lost
         answer = Answer.of(response.status_code, response.headers, response.content)
@@ -333,14 +335,19 @@ def client_options(connection: SkyPilotConnection, *, http2: bool) -> dict[str, 
 
 
 def lost_error(
-    title: str, operation: str, error: httpx.RequestError, writes: bool, waited_s: float
+    title: str,
+    operation: str,
+    error: httpx.RequestError,
+    writes: bool,
+    waited_s: float,
+    secrets: Iterable[str] = (),
 ) -> ConnectionFailedError:
     """The error of a call that got no answer."""
     sent = not isinstance(error, _NOT_SENT)
     timed_out = isinstance(error, httpx.TimeoutException)
     if not sent:
         why = "no connection in time" if timed_out else "no connection"
-        said = redact(str(error))
+        said = plain(str(error), secrets)
         message = f"{title}: {operation}: {why}" + (f": {said}" if said else "")
     elif timed_out:
         message = f"{title}: {operation}: no answer within {waited_s:g} s"

@@ -20,6 +20,7 @@ from gpu_clouds.skypilot.http import Call, client_options
 from gpu_clouds.skypilot.jobs import JobCalls
 from gpu_clouds.skypilot.log_lines import Progress
 from gpu_clouds.skypilot.log_stream import LogStream
+from gpu_clouds.skypilot.task_secrets import spelled
 from gpu_clouds.skypilot.waiting import HELD_S, Pending, return_value
 
 _JOB_NOT_FOUND = 102
@@ -238,7 +239,7 @@ class LogCalls(JobCalls):
             "request_logs",
             "GET",
             "/api/stream",
-            hidden | frozenset(secrets),
+            hidden | spelled(secrets),
             params={"request_id": request_id, "format": "plain", "follow": _word(follow)},
         )
 
@@ -260,7 +261,7 @@ class LogCalls(JobCalls):
             cancel=self._http.cancel_for(Kind.READ),
             params=params or {},
             body=body,
-            progress=Progress(secrets=frozenset(secrets)),
+            progress=Progress(secrets=spelled(secrets)),
         )
 
     def _check_job_log(self, log: LogStream) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 
 _SECTIONS = ("envs", "secrets")
 
@@ -19,14 +20,31 @@ def secret_values(task: str) -> frozenset[str]:
         documents = list(yaml.load_all(task, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (yaml.YAMLError, ValueError, RecursionError):
         return frozenset()
-    found = (
-        value
+    return frozenset(
+        str(value)
         for document in documents
         if isinstance(document, dict)
         for section in _SECTIONS
         for value in _values(document.get(section))
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
     )
-    return frozenset(text for value in found for text in _spellings(value))
+
+
+def spelled(values: Iterable[str]) -> frozenset[str]:
+    """The values in each way in which a server, or a job, may write them.
+
+    As they are, inside a quoted text of Python or of JSON, and line by line.
+    """
+    found: set[str] = set()
+    for value in values:
+        found |= {
+            value,
+            repr(value)[1:-1],
+            json.dumps(value)[1:-1],
+            json.dumps(value, ensure_ascii=False)[1:-1],
+        }
+        found |= {line.strip() for line in value.splitlines()}
+    return frozenset(found - {""})
 
 
 def _values(section: object) -> Iterator[object]:
@@ -35,14 +53,3 @@ def _values(section: object) -> Iterator[object]:
     elif isinstance(section, list):
         for item in section:
             yield from item.values() if isinstance(item, dict) else ()
-
-
-def _spellings(value: object) -> Iterator[str]:
-    """The value, and how it looks inside a quoted text."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return
-    text = str(value)
-    yield text
-    quoted = repr(text)[1:-1]
-    if quoted != text:
-        yield quoted
