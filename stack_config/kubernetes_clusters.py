@@ -104,8 +104,8 @@ class KubernetesCluster(Model):
 class EksPool(GpuPool):
     """A GPU pool on EKS: a managed node group with a launch template."""
 
-    image: Literal["", "bottlerocket", "al2023"] = Field(
-        default="",
+    image: Literal["bottlerocket", "al2023"] | None = Field(
+        default=None,
         description="Operating system; if left out `bottlerocket`, which brings the device plugin, where "
         "it knows the machine, else `al2023`.",
     )
@@ -179,8 +179,8 @@ class AksPool(GpuPool):
     """A GPU pool on AKS: an agent pool."""
 
     image: Literal["Ubuntu", "AzureLinux"] = Field(default="Ubuntu", description="Operating system.")
-    mig: Literal["", "MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] = Field(
-        default="", description="Slices of a GPU; fixed when the pool is made."
+    mig: Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] | None = Field(
+        default=None, description="Slices of a GPU; fixed when the pool is made."
     )
 
 

@@ -96,7 +96,7 @@ def _zones(path: str, pool: GkePool, cluster: GkeCluster) -> Iterator[Problem]:
             next_step=f"name some of {cluster.region}, like {cluster.region}-a",
         )
     for index, zone in enumerate(pool.zones):
-        if not re.fullmatch(rf"{re.escape(cluster.region)}-[a-z]", zone):
+        if _REGION.fullmatch(cluster.region) and not re.fullmatch(rf"{re.escape(cluster.region)}-[a-z]", zone):
             yield Problem(
                 f"{path}.zones[{index}]",
                 f"{zone!r} is not a zone of {cluster.region}",
