@@ -222,7 +222,10 @@ class SkyPilotServer:
         (catalog / "accelerators.csv").write_text(_CATALOG)
         if self.slurm_config is not None:
             (self.folder / ".slurm").mkdir(mode=0o700, exist_ok=True)
-            shutil.copyfile(self.slurm_config, self.folder / ".slurm" / "config")
+            # A link, because the cluster's ports are others after it was started again.
+            config = self.folder / ".slurm" / "config"
+            config.unlink(missing_ok=True)
+            config.symlink_to(self.slurm_config)
 
 
 def _is_ours(pid: int) -> bool:

@@ -263,7 +263,7 @@ class Slurm:
         home = root / "home"
         (home / ".bash_profile").write_text(files.login_profile(root))
         for name, text in (
-            ("curl", files.curl_stand_in()),
+            ("curl", files.curl_stand_in(root)),
             ("uv", files.uv_stand_in(root, _python_of_nodes())),
         ):
             (home / "bin" / name).write_text(text)

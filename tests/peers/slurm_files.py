@@ -117,13 +117,17 @@ export SLURM_CONF={root}/slurm.conf
 """
 
 
-def curl_stand_in() -> str:
-    """Text of the nodes' `curl`: the installer of uv, which they ask for by its address, is already here."""
-    return """\
+def curl_stand_in(root: Path) -> str:
+    """Text of the nodes' `curl`: the installer of uv, which they ask for by its address, is already here.
+
+    Args:
+        root: the peers' folder. Named in full: HOME of a job is a folder of its cluster.
+    """
+    return f"""\
 #!/bin/bash
 case "$*" in
 *astral.sh/uv/install.sh*)
-  echo 'to="${UV_INSTALL_DIR:-$HOME/.local/bin}"; mkdir -p "$to"; ln -sf "$HOME/bin/uv" "$to/uv"'
+  echo 'to="${{UV_INSTALL_DIR:-$HOME/.local/bin}}"; mkdir -p "$to"; ln -sf {root}/home/bin/uv "$to/uv"'
   ;;
 *) exec /usr/bin/curl "$@" ;;
 esac

@@ -1,0 +1,145 @@
+"""Fixtures of the tests with real peers: a Slurm cluster with fake GPUs and the real SkyPilot API server.
+
+    slurm         the cluster (`tests.peers.slurm.Slurm`): `jobs()`, `job_states()`, `cancel(name)` is a real
+                  preemption, `occupy("H100:8")` takes GPUs, `empty(wait_s)`. 8 H100 on one node, 8 A100 on
+                  the other. Stacks name it `INFRA` (tests.peers.skypilot_server).
+    server        a server that asks for no credentials (`SkyPilotServer`): `url`; `kill()` is kill -9 of all
+                  of it, `up()` starts it again at the same address. Prices: `PRICES`, USD per GPU and hour.
+    client        a `SkyPilotClient` of that server, for looking.
+    guarded       a second server that asks for credentials, behind a proxy: `url`, `admin` (user and
+                  password), `seen` (what arrived).
+    nothing_left  when the test is over, no cluster of the server and no job that it made is there; what is
+                  left fails the test and is ended. For modules:
+                  `pytestmark = pytest.mark.usefixtures("nothing_left")`.
+
+Cluster and servers are started at their first use and shared by all tests of the session. A cluster that runs
+already (`python -m tests.peers up`) is used and left running; the servers are always the tests' own. Sessions
+on one machine wait for each other.
+
+A launch takes about 30 s, a restart of the server 10 s to 25 s. A stack of the real engine needs no more:
+`endpoint: <server.url>`, `infra: <INFRA>`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from gpu_clouds.skypilot.client import SkyPilotClient
+from gpu_clouds.skypilot.connection import BasicAuth, SkyPilotConnection
+from gpu_clouds.skypilot.errors import ApiError
+from gpu_clouds.skypilot.models import Refresh
+from tests.peers import machine, together
+from tests.peers.forwarder import Forwarder, forwarder
+from tests.peers.processes import let_go, until
+from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
+from tests.peers.slurm import Slurm
+
+_PARTS: dict[str, float] = {}
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    """The cluster, alone for this session."""
+    reason = machine.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    begin = time.monotonic()
+    machine.prepare()
+    with (machine.ROOT / "session.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _PARTS["waiting for another session"] = time.monotonic() - begin
+        ran = bool(Slurm().running())
+        yield together.slurm_up(parts=_PARTS)
+        if not ran:
+            together.down()
+        let_go()
+
+
+@pytest.fixture(scope="session")
+def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
+    """The server that asks for no credentials."""
+    open_server = SkyPilotServer(home_of("test", slurm.root), slurm.client_config)
+    open_server.remove()
+    begin = time.monotonic()
+    open_server.up()
+    _PARTS["the server"] = time.monotonic() - begin
+    yield open_server
+    open_server.remove()
+
+
+@pytest.fixture(scope="session")
+def client(server: SkyPilotServer) -> Iterator[SkyPilotClient]:
+    """A client of the open server."""
+    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker")) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """The server that asks for credentials."""
+
+    server: SkyPilotServer
+    proxy: Forwarder
+    admin: BasicAuth
+
+    @property
+    def url(self) -> str:
+        """Its address, through the proxy."""
+        return self.proxy.url
+
+
+@pytest.fixture(scope="session")
+def guarded(slurm: Slurm) -> Iterator[Guarded]:
+    """A server with basic authentication and service accounts, in a folder of its own."""
+    auth = Auth("admin", secrets.token_urlsafe(12))
+    server = SkyPilotServer(home_of("guarded", slurm.root), slurm.client_config, auth)
+    server.remove()
+    begin = time.monotonic()
+    server.up()
+    _PARTS["the server with credentials"] = time.monotonic() - begin
+    try:
+        with forwarder(server.port) as proxy:
+            yield Guarded(server, proxy, BasicAuth(auth.user, auth.password))
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def nothing_left(slurm: Slurm, client: SkyPilotClient) -> Iterator[None]:
+    """Nothing of the test is there when it is over."""
+    before = set(slurm.jobs())
+
+    def left() -> dict[str, str]:
+        return {job: name for job, name in slurm.jobs().items() if job not in before}
+
+    yield
+    until(lambda: not left(), 30.0, 0.2)
+    jobs, clusters = left(), [record.name for record in client.status(refresh=Refresh.NONE)]
+    for name in clusters:
+        end(client, name)
+    for job in left():
+        slurm.command("scancel", job)
+    assert not jobs, f"the test left jobs on the cluster: {jobs}"
+    assert not clusters, f"the test left clusters at the server: {clusters}"
+
+
+def end(client: SkyPilotClient, name: str) -> None:
+    """Takes a cluster down; one that is gone is fine."""
+    try:
+        client.down(name).result()
+    except ApiError as error:
+        if not error.is_not_found:
+            raise
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long the parts took that are no test."""
+    if _PARTS:
+        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in _PARTS.items() if seconds >= 0.05)
+        terminalreporter.write_line(f"peers: {parts or 'all was there'}")

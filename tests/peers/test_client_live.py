@@ -1,0 +1,214 @@
+"""The typed client against the real server and a real cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gpu_clouds.skypilot.client import SkyPilotClient
+from gpu_clouds.skypilot.connection import SkyPilotConnection
+from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, RequestLostError
+from gpu_clouds.skypilot.models import Refresh
+from tests.peers.conftest import end
+from tests.peers.processes import until
+from tests.peers.skypilot_server import INFRA, PRICES, SkyPilotServer
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+#: Longer than a launch on a machine that has much else to do.
+PATIENCE_S = 300.0
+
+
+def task(gpus: str, run: str = "") -> str:
+    """A task, without a job when there is nothing to run."""
+    resources = f"resources: {{infra: {INFRA}, accelerators: '{gpus}', labels: {{gpuplane: live}}}}\n"
+    return resources + (f"run: |\n  {run}\n" if run else "")
+
+
+@pytest.fixture
+def name(client: SkyPilotClient, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A cluster's name, ended after the test."""
+    chosen = "live-" + request.node.name.removeprefix("test_").replace("_", "-")[:20].strip("-")
+    yield chosen
+    end(client, chosen)
+
+
+def test_the_server_is_the_one_that_the_client_is_for(client):
+    health = client.health()
+    assert (health.status, health.version) == ("healthy", "0.14.1")
+
+
+def test_a_cluster_from_launch_to_end(client, slurm, name):
+    """One launch for all of it: it is what takes long."""
+    begin = time.monotonic()
+    pending = client.launch(task("H100:2", 'for i in 1 2 3 4 5 6; do echo "line $i"; sleep 1; done'), name)
+    taken = time.monotonic() - begin
+    job_id = pending.result(PATIENCE_S).job_id
+    assert job_id == 1
+    assert taken < 10.0, "a launch is taken at once and goes on at the server"
+
+    # Its log, while it runs.
+    lines: list[str] = []
+    states: list[str] = []
+    for line in client.job_log_lines(name, job_id):
+        if "line " in line and len(lines) < 1:
+            states.append(client.job_status(name, [job_id])[job_id])
+        if "line " in line:
+            lines.append(line.rpartition("line ")[2])
+    assert lines == [str(number) for number in range(1, 7)]
+    assert states == ["RUNNING"], "the first line came before the job had ended"
+    assert client.job_status(name, [job_id]) == {job_id: "SUCCEEDED"}
+    assert (
+        lines[-2:]
+        == [
+            line.rpartition("line ")[2]
+            for line in client.job_log_lines(name, job_id, follow=False, tail=4)
+            if "line " in line
+        ][-2:]
+    )
+
+    # What the server says of it.
+    record = client.cluster(name)
+    assert record is not None
+    assert (record.status, record.accelerators, record.nodes) == ("UP", {"H100": 2}, 1)
+    assert record.labels == {"gpuplane": "live"}
+    assert len(slurm.jobs()) >= 1
+    assert any("Setting up" in event.reason for event in client.cluster_events(name))
+    assert "Provisioning" in "\n".join(client.provision_log_lines(name, follow=False))
+    [cost] = client.cost_report([name])
+    assert cost.total_cost is not None
+    assert cost.duration is not None
+    assert cost.total_cost == pytest.approx(2 * PRICES["H100"] * cost.duration / 3600, rel=0.05)
+
+    # Further jobs.
+    second = client.exec(task("H100:1", "sleep 600"), name).result(PATIENCE_S).job_id
+    assert second == 2
+    assert {job.job_id: job.status for job in client.queue(name)}[1] == "SUCCEEDED"
+    assert [job.job_id for job in client.queue(name, skip_finished=True)] == [second]
+    client.cancel_jobs(name, [second])
+    assert client.job_status(name, [second]) == {second: "CANCELLED"}
+
+    # Another GPU is another cluster.
+    with pytest.raises(RequestFailedError) as mismatch:
+        client.launch(task("A100:1"), name).result(PATIENCE_S)
+    assert mismatch.value.error_code == "ResourcesMismatchError"
+
+    # The same name again is the same cluster.
+    jobs = slurm.jobs()
+    client.launch(task("H100:2"), name).result(PATIENCE_S)
+    assert slurm.jobs() == jobs
+
+    # A preemption is seen by whoever looks closely.
+    on_cloud = record.cluster_name_on_cloud
+    assert on_cloud in slurm.jobs().values()
+    slurm.cancel(on_cloud)
+    assert until(lambda: on_cloud not in slurm.jobs().values(), 30.0)
+    cheap = client.cluster(name, refresh=Refresh.NONE)
+    assert cheap is None or cheap.status == "UP", "only FORCE asks the cluster"
+    assert client.cluster(name) is None
+    with pytest.raises(ApiError) as absent:
+        client.down(name).result(PATIENCE_S)
+    assert absent.value.is_not_found
+
+
+def test_idle_clusters_end_themselves(client, slurm, name):
+    pending = client.launch(task("A100:1", "true"), name)
+    pending.result(PATIENCE_S)
+    record = client.cluster(name)
+    assert record is not None
+    client.autostop(name, 0, down=True)
+    told = client.cluster(name, refresh=Refresh.NONE)
+    assert told is None or told.to_down
+    assert until(lambda: record.cluster_name_on_cloud not in slurm.jobs().values(), PATIENCE_S, 1.0)
+    assert until(lambda: client.cluster(name) is None, PATIENCE_S, 1.0)
+
+
+def test_a_gpu_that_there_is_not_is_refused_at_once(client, name):
+    begin = time.monotonic()
+    with pytest.raises(RequestFailedError) as refused:
+        client.launch(task("H100:16"), name).result(PATIENCE_S)
+    assert refused.value.error_code == "ResourcesUnavailableError"
+    assert "\x1b" not in refused.value.message
+    assert time.monotonic() - begin < 60.0
+    assert client.cluster(name) is None
+    with pytest.raises(ApiError) as bad:
+        client.validate("resources: {acceleratorz: 'H100:1'}")
+    assert bad.value.status_code == 400
+    assert "acceleratorz" in bad.value.message
+
+
+def test_all_prices_are_known_before_anything_is_made(client):
+    offers = client.list_accelerators(clouds=["slurm"])
+    seen = {(offer.accelerator_name, offer.accelerator_count): offer.price for offer in offers}
+    for gpu, usd in PRICES.items():
+        assert seen[gpu, 1] == usd
+        assert seen[gpu, 8] == 8 * usd
+
+
+def test_a_launch_waits_for_gpus_and_outlives_the_death_of_the_server(client, server, slurm, name):
+    """All GPUs are taken, so the launch waits; meanwhile the server is killed and loses the request."""
+    taken = slurm.occupy("A100:8")
+    pending = client.launch(task("A100:4"), name)
+
+    def queued() -> bool:
+        return any(job.startswith(name) and state == "PENDING" for job, state in slurm.job_states().items())
+
+    assert until(queued, PATIENCE_S, 0.5), slurm.job_states()
+    on_cloud = next(job for job in slurm.job_states() if job.startswith(name))
+
+    server.kill()
+    with pytest.raises(RequestLostError):
+        _while_restarting(server, lambda: pending.result(PATIENCE_S))
+    assert slurm.job_states()[on_cloud] == "PENDING", "what it had asked for is still asked for"
+
+    slurm.cancel(taken)
+    client.launch(task("A100:4"), name).result(PATIENCE_S)
+    record = client.cluster(name)
+    assert record is not None
+    assert record.status == "UP"
+    assert [job for job in slurm.jobs().values() if job.startswith(name)] == [on_cloud], (
+        "one machine, not two"
+    )
+
+
+def _while_restarting(server: SkyPilotServer, call) -> None:
+    """Calls while the server is away and comes back."""
+    errors: list[BaseException] = []
+
+    def restart() -> None:
+        try:
+            server.up()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        call()
+    finally:
+        thread.join()
+        assert not errors, errors
+
+
+def test_logs_for_asyncio_arrive_while_the_launch_runs(server, name):
+    """The steps of a launch, line by line, before it has ended."""
+    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker")) as own:
+        pending = own.launch(task("H100:1"), name)
+
+        async def read() -> tuple[int, str]:
+            early, text = 0, ""
+            async for line in own.stream_request_logs(pending):
+                text += line + "\n"
+                state = await asyncio.to_thread(own.request, pending.request_id)
+                early += not (state is not None and state.status.ended)
+            return early, text
+
+        early, text = asyncio.run(read())
+        assert pending.result(PATIENCE_S).job_id is None, "a task without `run` is no job"
+        assert early > 0
+        assert "Cluster launched" in text
+        assert "\x1b" not in text

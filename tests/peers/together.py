@@ -1,0 +1,85 @@
+"""The cluster and the server together, as tests, the recorder and the example stack use them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from engine.errors import EngineError
+from engine.skypilot_server import server_python
+from tests.peers import machine
+from tests.peers.processes import PeerError
+from tests.peers.skypilot_server import SkyPilotServer, home_of
+from tests.peers.slurm import Slurm
+
+
+@dataclass
+class Peers:
+    """What runs.
+
+    Args:
+        slurm: the cluster.
+        server: a server that knows the cluster and asks for no credentials.
+        parts: what was done and how long it took, seconds.
+    """
+
+    slurm: Slurm
+    server: SkyPilotServer
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+def slurm_up(yes: bool = False, parts: dict[str, float] | None = None) -> Slurm:
+    """Prepares this machine and starts the cluster; does only what was not done before.
+
+    Args:
+        yes: whether this machine may be changed; CI=true allows it too.
+        parts: takes how long each part took, seconds.
+
+    Raises:
+        PeerError: it isn't allowed or didn't work.
+    """
+    parts = parts if parts is not None else {}
+    with _timed(parts, "packages, user, host names"):
+        machine.prepare(yes)
+    with _timed(parts, "the server's environment"):
+        try:
+            uv = server_python().with_name("uv")
+        except EngineError as error:
+            raise PeerError(str(error)) from error
+    slurm = Slurm()
+    with _timed(parts, "the cluster"):
+        slurm.up(uv)
+    return slurm
+
+
+def up(yes: bool = False) -> Peers:
+    """Starts the cluster and the open server; does only what was not done before.
+
+    Raises:
+        PeerError: it isn't allowed or didn't work.
+    """
+    parts: dict[str, float] = {}
+    slurm = slurm_up(yes, parts)
+    server = SkyPilotServer(home_of("open", slurm.root), slurm.client_config)
+    with _timed(parts, "the server"):
+        server.up()
+    return Peers(slurm, server, parts)
+
+
+def down() -> None:
+    """Stops the servers and the cluster. The folder, the user and the host names stay."""
+    for folder in sorted(machine.ROOT.glob("server-*")):
+        SkyPilotServer(folder).kill()
+    if machine.ROOT.is_dir() and machine.user_exists():
+        Slurm().down()
+
+
+class _timed:
+    def __init__(self, parts: dict[str, float], name: str) -> None:
+        self._parts, self._name = parts, name
+
+    def __enter__(self) -> None:
+        self._begin = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._parts[self._name] = time.monotonic() - self._begin
