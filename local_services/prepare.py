@@ -99,7 +99,9 @@ def write_files(spec: ServiceSpec, folder: Path, before: Iterable[str]) -> None:
         return
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in set(before) - set(spec.files):
-        (home / name).unlink(missing_ok=True)
+        place = home / name
+        place.unlink(missing_ok=True)
+        place.with_name(f".{place.name}.new").unlink(missing_ok=True)  # of a write that was killed
     for name, text in spec.files.items():
         place = home / name
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

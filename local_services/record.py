@@ -206,7 +206,7 @@ def write_private(place: Path, text: str, *, sync: bool = False) -> None:
         text: All of it.
         sync: Return only when it is safe on disk.
     """
-    hidden = place.with_name(f".{place.name}.{os.getpid()}")
+    hidden = place.with_name(f".{place.name}.new")
     hidden.touch(mode=0o600)
     with hidden.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_clouds.clock import Clock, SystemClock
-from gpu_clouds.errors import CancelledError, ConflictError, DeadlineError, GpuCloudError
+from gpu_clouds.errors import CancelledError, ConflictError, DeadlineError, GpuCloudError, ValidationError
 from local_services.health import answers
 from local_services.log import size
 from local_services.ports import is_free, told_holder
@@ -172,12 +172,15 @@ class Service:
             files=tuple(sorted(spec.files)),
         )
         write_files(filled, folder.path, before.files if before else ())
-        begin = size(filled.log_in(folder.path))
+        log = filled.log_in(folder.path)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch(mode=0o600)
+        begin = size(log)
         request = {
             "command": filled.command,
             "cwd": filled.cwd,
             "env": filled.environment(folder.path, record.token),
-            "log": str(filled.log_in(folder.path)),
+            "log": str(log),
             "logMaxBytes": int(filled.log_max_mb * 1024 * 1024),
             "graceS": filled.stop_grace_s,
         }
@@ -337,4 +340,8 @@ class Service:
                 self._tell(f"[{self._name}] another run is starting or ending it: waiting")
             self._clock.sleep(0.2, self._cancel)
         with closing(fd):
-            yield
+            try:
+                yield
+            except OSError as error:
+                place = error.filename or self._folder.path
+                raise ValidationError(f"[{self._name}] {place}: {error.strerror or error}") from error

@@ -25,7 +25,8 @@ def died(name: str, record: Record | None, spec: ServiceSpec, folder: Path, begi
         return ValidationError(f"[{name}] can't be started: {redact(record.failure, spec.secrets())}")
     code = None if record is None else record.exit_code
     if code is None:
-        how = "without a trace: its supervisor was killed"
+        lines = last_lines(folder / "supervisor.log")
+        how = f"with its supervisor ({lines[-1] if lines else 'which was killed'})"
     else:
         how = f"with status {code}" if code >= 0 else f"by signal {-code}"
     told = end_of_log(spec, folder, begin)

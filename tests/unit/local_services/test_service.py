@@ -62,7 +62,7 @@ def test_what_only_steers_us_restarts_nothing(place):
 
 @pytest.mark.parametrize(
     "change",
-    [{"env": {"WORD": "b"}}, {"log_max_mb": 1.0}, {"home": "home"}, {"home": "home", "files": {"a": "b"}}],
+    [{"env": {"WORD": "b"}}, {"home": "home", "files": {"a": "b"}}],
     ids=lambda change: "+".join(change),
 )
 def test_another_command_or_environment_is_started_in_its_place(place, change):
@@ -197,6 +197,30 @@ def test_one_that_cannot_be_started(place, command, said):
     with pytest.raises(ValidationError) as caught:
         place.service().ensure(spec)
     assert caught.value.message == f"[web] can't be started: {said}"
+
+
+def test_a_log_that_cannot_be_written_is_named(place):
+    (place.root / "file").touch()
+    with pytest.raises(ValidationError) as caught:
+        place.service().ensure(place.spec(log_file=str(place.root / "file" / "x.log")))
+    assert caught.value.message.startswith(f"[web] {place.root / 'file'}")
+    assert "\n" not in caught.value.message
+
+
+def test_a_supervisor_that_is_killed_during_the_start_is_told(place):
+    spec = place.program("import time; time.sleep(600)", health_port=place.port)
+    killer = threading.Thread(target=lambda: kill_supervisor(place))
+    killer.start()
+    with pytest.raises(ValidationError) as caught:
+        place.service().ensure(spec)
+    killer.join()
+    assert "ended with its supervisor (which was killed) before it answered" in caught.value.message
+    assert place.processes() == []
+
+
+def kill_supervisor(place: Place) -> None:
+    wait_until(lambda: (kept := Folder(place.folder).read()) and kept.phase is Phase.RUNNING, "it runs")
+    os.kill(record(place).supervisor.pid, signal.SIGKILL)
 
 
 def test_one_that_does_not_answer_in_time_is_ended(place):
