@@ -11,6 +11,7 @@ from components.cost_table import NodeCost, cost_table
 from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.kubernetes_clusters import KubernetesClusters
 from components.node_args import api_key_of, secret
+from components.sky_pilot_clusters import SkyPilotClusters
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
 from stack_config import StackConfig
@@ -28,6 +29,7 @@ class GpuStack:
         guard: Made before all nodes, deleted after them.
         clusters: Clusters by name.
         kubernetes: Clusters of Kubernetes.
+        skypilot: SkyPilot servers, tenants and clusters.
     """
 
     def __init__(self, config: StackConfig) -> None:
@@ -37,7 +39,7 @@ class GpuStack:
             GUARD,
             stack_id=config.stack_id,
             credentials=list(config.credentials),
-            nodes=list(config.node_names()),
+            nodes=[*config.node_names(), *config.skypilot_clusters],
             caches={name: cache.keep for name, cache in config.weights_caches().items()},
         )
         self.clusters: Mapping[str, GpuCluster] = {
@@ -53,9 +55,10 @@ class GpuStack:
             )
             for name, cluster in config.clusters.items()
         }
+        self.skypilot = SkyPilotClusters(config, self.guard.id)
         self.kubernetes.declare()
         if pulumi.runtime.is_dry_run():
-            _show_costs(self.clusters, _cache_costs(config))
+            _show_costs(self.clusters, self.skypilot, _cache_costs(config))
 
     def outputs(self) -> dict[str, Any]:
         """What the stack exports; prices are the actual ones, so they are known once the nodes exist."""
@@ -65,9 +68,10 @@ class GpuStack:
             "nodes": pulumi.Output.all(
                 **{name: cluster.details() for name, cluster in self.clusters.items()}
             ).apply(dict),  # `all` of nothing at all is a list
-            "hourlyUsd": pulumi.Output.all(*(c.hourly_usd for c in self.clusters.values())).apply(
-                lambda prices: round(sum(prices), 6)
-            ),
+            **self.skypilot.outputs(),
+            "hourlyUsd": pulumi.Output.all(
+                *(c.hourly_usd for c in self.clusters.values()), *self.skypilot.hourly_usd()
+            ).apply(lambda prices: round(sum(price or 0.0 for price in prices), 6)),
             "apiKeys": {
                 name: secret(key)
                 for name, cluster in self._config.clusters.items()
@@ -89,11 +93,14 @@ def _cache_costs(config: StackConfig) -> list[str]:
     ]
 
 
-def _show_costs(clusters: Mapping[str, GpuCluster], caches: Sequence[str]) -> None:
+def _show_costs(
+    clusters: Mapping[str, GpuCluster], skypilot: SkyPilotClusters, caches: Sequence[str]
+) -> None:
     """One block at the end of a preview."""
 
-    def show(found: list[list[NodeCost]]) -> None:
-        if table := cost_table([node for nodes in found for node in nodes]):
+    def show(found: list[list[NodeCost] | NodeCost]) -> None:
+        nodes = [node for each in found for node in (each if isinstance(each, list) else [each])]
+        if table := cost_table(nodes):
             pulumi.log.info("\n".join([table, *caches]))
 
-    pulumi.Output.all(*(cluster.costs() for cluster in clusters.values())).apply(show)
+    pulumi.Output.all(*(cluster.costs() for cluster in clusters.values()), *skypilot.costs()).apply(show)

@@ -1,8 +1,8 @@
 """SkyPilotGuard: what LeakGuard is for accounts, for a SkyPilot API server that the same run makes.
 
 LeakGuard knows credential sets alone. The address of a server of this run is an output, so it has a guard of
-its own: made after the server and before its clusters, deleted after them and before the server. A launch of a
-killed run then does not outlive the server that could still end it.
+its own: made after the server and before its clusters, deleted after them and before the server. A launch of
+a killed run then does not outlive the server that could still end it.
 """
 
 from __future__ import annotations

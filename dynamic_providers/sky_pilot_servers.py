@@ -22,7 +22,6 @@ from dynamic_providers.host import fence
 from dynamic_providers.host.call import current_call, progress
 from dynamic_providers.host.secrets import conceal
 from gpu_clouds.cloud import GpuCloud
-from gpu_clouds.connection import checked_endpoint
 from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import (
     AuthError,
@@ -36,6 +35,7 @@ from gpu_clouds.registry import connect
 from gpu_clouds.single_flight import SingleFlight
 from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.cloud import Seen, SkyPilotCloud
+from gpu_clouds.skypilot.connection import SkyPilotConnection
 from gpu_clouds.skypilot.errors import CLOUD, cloud_errors
 from gpu_clouds.skypilot.health import HealthCheck
 
@@ -44,7 +44,7 @@ _FOR_GOOD = (AuthError, PermissionRefusedError, RetiredError, ValidationError)
 _LOOKED_S = 3.0
 """A refresh of many clusters asks the server for all of them at once."""
 
-SERVER = frozenset({"credentials", "endpoint", "user", "token", "caFile"})
+SERVER = frozenset({"credentials", "endpoint", "user", "token", "caFile", "allowInsecure"})
 """Inputs that say which server; another value may be the same server."""
 
 
@@ -58,6 +58,7 @@ class ServerInputs(Inputs):
             Secret.
         user: User name, where the server takes one with a password.
         ca_file: File with the certificates to trust instead of the system's.
+        allow_insecure: Accept plain http to another machine, where anybody on the way can read.
     """
 
     credentials: str = ""
@@ -65,6 +66,7 @@ class ServerInputs(Inputs):
     token: str = Field(default="", repr=False)
     user: str = ""
     ca_file: str = ""
+    allow_insecure: bool = False
 
     def server(self) -> ServerInputs:
         """This part alone."""
@@ -101,7 +103,7 @@ def server_rules(inputs: ServerInputs, unknown: frozenset[str], shared: Shared) 
             if inputs.token or inputs.user:
                 yield CheckFailure("token", "belongs to an endpoint; a credential set has its own key")
         else:
-            checked_endpoint(inputs.endpoint, "endpoint")
+            SkyPilotConnection(inputs.endpoint, ca_file=inputs.ca_file, allow_insecure=inputs.allow_insecure)
     except ValidationError as error:
         yield CheckFailure("credentials" if inputs.credentials else "endpoint", error.message)
 
@@ -143,6 +145,7 @@ class SkyPilotProvider(Provider):
             server.endpoint,
             user=server.user,
             ca_file=server.ca_file,
+            allow_insecure=server.allow_insecure,
         )
         return _skypilot(
             connect(

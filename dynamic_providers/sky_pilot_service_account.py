@@ -161,7 +161,12 @@ class SkyPilotServiceAccountProvider(SkyPilotProvider):
         if not token:
             return False
         server = self.client(inputs).connection
-        own = ServerInputs(endpoint=server.endpoint, token=token, ca_file=server.ca_file)
+        own = ServerInputs(
+            endpoint=server.endpoint,
+            token=token,
+            ca_file=server.ca_file,
+            allow_insecure=server.allow_insecure,
+        )
         try:
             self.client(own).current_user()
         except ApiError as error:

@@ -16,6 +16,7 @@ from stack_config.stack_file import NAMESPACE, Opaque
 SECURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "credentials": (("apiKey",),),
     "clusters": (("apiKey",), ("readiness", "sshKey")),
+    "skypilotServers": (("password",),),
 }
 """Top-level key -> where in each of its entries a secure value has to be."""
 

@@ -36,7 +36,7 @@ _PATTERNS = {
     r"^[0-9]{1,5}/(http|tcp)$": "must look like 8000/http or 22/tcp",
     r"^/[^\s]*$": "must start with / and hold no white space",
     r"^\S+$": "must hold no white space",
-    r"^[a-z0-9-]+$": "must have lower-case letters, digits and hyphens only",
+    r"^[a-z0-9_-]+$": "must have lower-case letters, digits, - and _ only",
     r"^[0-9]{1,5}(-[0-9]{1,5})?$": "must look like 8080 or 10000-10020",
     r"^([0-9]+(\.[0-9]+)?[+x]?)?$": "must look like 8 or 8+",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]+(\.[0-9]+)?)?$": "must look like H100 or A100:8",

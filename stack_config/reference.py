@@ -166,6 +166,7 @@ def _words(annotation: Any) -> str:
         float: "number",
         bool: "true or false",
         SecretStr: "secret text",
+        Any: "anything",
     }[annotation]
 
 

@@ -5,7 +5,7 @@ A server that exists already is no section here: it is a credential set of cloud
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
@@ -17,25 +17,34 @@ Accelerator = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]+
 
 
 class SkyPilotServer(Model):
-    """A SkyPilot API server that this stack starts on the machine that runs `pulumi`."""
+    """A SkyPilot API server that this stack starts on the machine that runs `pulumi`; docs/skypilot.md."""
 
     target: Literal["local"] = Field(default="local", description="Where it runs.")
-    port: int = Field(default=46580, ge=1024, le=65535, description="Port on 127.0.0.1.")
-    clouds: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], ...] = Field(
-        default=(),
-        description="Clouds that it may use (`slurm`, `aws`): others are not looked at; none for all.",
+    port: int = Field(
+        default=46580, ge=1024, le=65535, description="Port on 127.0.0.1; each server has its own."
     )
-    config_file: str = Field(
-        default="",
-        description="Path of a SkyPilot configuration (`~/.sky/config.yaml`) to start with, beside `clouds`.",
+    allowed_clouds: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")], ...] = Field(
+        default=(), description="Clouds that it may use (`slurm`, `aws`): others are not asked; none for all."
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="Further keys of its `~/.sky/config.yaml`, as SkyPilot has them."
     )
     home_files: dict[str, str] = Field(
         default_factory=dict,
-        description="Path in its home folder -> path of a file that is copied there: `.slurm/config`, "
-        "`.aws/credentials`. These are the accounts that it rents with.",
+        description="Path in its home -> path of a file of this machine that is copied there: "
+        "`.slurm/config`, `.aws/credentials`. These are the accounts that it rents with.",
     )
     env: dict[str, SecretStr] = Field(
         default_factory=dict, description="Further environment; every value is treated as a secret."
+    )
+    auth: Literal["none", "basic", "service_accounts"] = Field(
+        default="none", description="Whom it asks for credentials; tenants' tokens need `service_accounts`."
+    )
+    password: SecretStr | None = Field(
+        default=None, description="Password of its administrator, as a secure value; one is made if left out."
+    )
+    keep_home: bool = Field(
+        default=True, description="A destroy leaves its home, which knows clusters that no stack has made."
     )
 
 

@@ -38,17 +38,23 @@ def external_servers(file: StackFile) -> list[str]:
 
 
 def _servers(file: StackFile) -> Iterator[Problem]:
-    for index, (name, server) in enumerate(file.skypilot_servers.items()):
+    ports: dict[int, str] = {}
+    for name, server in file.skypilot_servers.items():
         path = f"gpuplane:skypilotServers.{name}"
         yield from name_rule(path, name)
         if name in file.credentials:
             yield Problem(path, "is the name of a credential set too", next_step="rename one of them")
-        if index:
+        if server.port in ports:
             yield Problem(
-                path,
-                "is a second SkyPilot server on this machine, and its inner port can't be changed",
-                next_step="keep one local server; others are credential sets of cloud skypilot",
+                f"{path}.port",
+                f"{server.port} is the port of {ports[server.port]} too",
+                next_step="give each server its own",
             )
+        ports.setdefault(server.port, name)
+        if server.password is not None and server.auth == "none":
+            yield Problem(f"{path}.password", "needs auth: basic or service_accounts")
+        if "allowed_clouds" in server.config and server.allowed_clouds:
+            yield Problem(f"{path}.config.allowed_clouds", "is what allowedClouds sets", next_step="keep one")
         for variable in server.env:
             if not _VARIABLE.fullmatch(variable):
                 yield Problem(f"{path}.env.{variable}", "is not the name of an environment variable")
@@ -68,6 +74,13 @@ def _tenant(name: str, file: StackFile) -> Iterator[Problem]:
             next_step="shorten it: it is part of the workspace's name",
         )
     yield from _reference(f"{path}.server", tenant.server, file)
+    made = file.skypilot_servers.get(tenant.server)
+    if tenant.token and made is not None and made.auth != "service_accounts":
+        yield Problem(
+            f"{path}.token",
+            f'server "{tenant.server}" makes no tokens',
+            next_step="give it auth: service_accounts, or this tenant token: false",
+        )
     if tenant.isolation == "server":
         if tenant.clouds:
             yield Problem(f"{path}.clouds", "is for a workspace; a server has its own accounts")
