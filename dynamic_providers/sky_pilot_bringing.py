@@ -164,8 +164,9 @@ class Bringing:
         for note in done.notes:
             self._shared.note(f"[{self._inputs.node}] {note}")
         try:
-            self._jobs(name).set_up(self._launch_task(name), self._deadline_s)
-            job = self._jobs(name).run()
+            jobs = self._jobs(name, fresh=not done.adopted)
+            jobs.set_up(self._launch_task(name), self._deadline_s)
+            job = jobs.run()
         except GpuCloudError as error:
             raise self._half_way(props, name, done.instance, error, adopted=done.adopted) from error
         return self._outputs(props, name, done.instance, job)
@@ -223,9 +224,9 @@ class Bringing:
         mark = {"imported": True} if olds.get("imported") else {}
         return self._outputs({**own_props(news), **mark}, name, instance, job)
 
-    def _jobs(self, name: str) -> Jobs:
+    def _jobs(self, name: str, *, fresh: bool = False) -> Jobs:
         client, clock = self._cluster.client, self._shared.clock
-        return Jobs(client, name, self._inputs, clock, self._call.cancel, self._say)
+        return Jobs(client, name, self._inputs, clock, self._call.cancel, self._say, fresh=fresh)
 
     def _launch_task(self, name: str) -> dict[str, Any]:
         return marked(self._inputs.launch_task(), name)

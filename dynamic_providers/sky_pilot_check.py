@@ -81,7 +81,7 @@ def server_rules(
         known = as_cloud_error(error)
         if not isinstance(known, ValidationError | CapacityError | ConflictError):
             raise
-        yield CheckFailure(_place(inputs), f"the server refuses it: {' '.join(known.message.split())}")
+        yield CheckFailure(_place(inputs), f"the SkyPilot server refuses it: {reason_of(known.message)}")
         return
     yield from cap_rule(inputs, estimate(inputs, cloud.prices))
 
@@ -101,6 +101,16 @@ def cap_rule(inputs: SkyPilotClusterInputs, found: Estimate) -> Iterator[CheckFa
             "maxHourlyUsd",
             f"{nodes}{dearest} is above the cluster's cap of {cap:.2f}: raise the cap or drop this choice",
         )
+
+
+def reason_of(message: str) -> str:
+    """What a message of the server says, without where it comes from and without advice for its own tools."""
+    text = " ".join(message.split())
+    for before in ("Error: ", "HTTP 400: "):
+        text = text.partition(before)[2] or text
+    for after in (" To fix:", " Hint:"):
+        text = text.partition(after)[0]
+    return text.rstrip(".: ")
 
 
 def _place(inputs: SkyPilotClusterInputs) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dynamic_providers.sky_pilot_estimate import SOURCE, Estimate
 from dynamic_providers.sky_pilot_inputs import SkyPilotClusterInputs, split_accelerator
 from gpu_clouds.clock import utc_now
 from gpu_clouds.marker import DECLARED
-from gpu_clouds.models import Availability, Candidate, CapacityType, InstanceTemplate, Offer
+from gpu_clouds.models import (
+    Availability,
+    Candidate,
+    CapacityType,
+    Instance,
+    InstanceState,
+    InstanceTemplate,
+    Offer,
+)
 from gpu_clouds.request import NodeRequest
 from gpu_clouds.skypilot.cloud import SkyPilotCloud
 from gpu_clouds.skypilot.cluster_cloud import DeclaredClusterCloud
@@ -43,6 +52,12 @@ class StackCluster(DeclaredClusterCloud):
             return []
         known = (self._hourly_usd, Availability.UNKNOWN, SOURCE, utc_now())
         return [Offer(each, *known) for each in candidates]
+
+    def list(self, name_prefix: str) -> list[Instance]:
+        """As its base; steps of a launch are left out, because they are told as events."""
+        pending = InstanceState.PENDING
+        listed = super().list(name_prefix)
+        return [replace(each, detail="") if each.state is pending else each for each in listed]
 
 
 def cluster_request(
