@@ -30,6 +30,8 @@ _LONGEST = 1500
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PAGE = re.compile(r"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
+_NO_CLUSTER = re.compile(r"Hash for cluster .+ not found")
+"""What `/cluster_events` says, as a ValueError, of a cluster that there is not."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 _WRAPPED = re.compile(r"\b4\d\d: ")
 _NEVER_TOLD = frozenset({"object", "stacktrace", "args", "attributes", "entrypoint", "request_body", "input"})
@@ -128,6 +130,8 @@ def failed_request(
     error = _parsed(detail["error"])
     code = _code(_text(error.get("type")), secrets)
     said = plain(_text(error.get("message")), secrets) or "no reason given"
+    if code == "ValueError" and _NO_CLUSTER.search(said):
+        code = "ClusterDoesNotExist"
     kind: type[ApiError] = RequestFailedError
     if code == "RequestInterruptedError" or (not code and detail.get("should_retry") is True):
         kind = RequestLostError

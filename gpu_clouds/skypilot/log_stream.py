@@ -16,7 +16,7 @@ from gpu_clouds.answers import Answer
 from gpu_clouds.errors import CancelledError
 from gpu_clouds.metrics import METRICS
 from gpu_clouds.retry import RetryRules
-from gpu_clouds.skypilot.answers import error_of
+from gpu_clouds.skypilot.answers import error_of, failed_request
 from gpu_clouds.skypilot.calls import REQUEST_ID_HEADER
 from gpu_clouds.skypilot.errors import ApiError
 from gpu_clouds.skypilot.http import CONNECT_S, SkyPilotHttp, counted, lost_error
@@ -40,6 +40,7 @@ class LogStream:
         progress: What the caller has.
         rules: When to connect again.
         request_id: The request of the last connection.
+        about_request: The request whose log it is; empty for other logs.
     """
 
     operation: str
@@ -51,6 +52,7 @@ class LogStream:
     body: dict[str, object] | None = None
     progress: Progress = field(default_factory=Progress)
     request_id: str = ""
+    about_request: str = ""
     _splitter: LineSplitter = field(default_factory=LineSplitter)
     _failures: int = 0
     _failing_since: float = 0.0
@@ -103,6 +105,9 @@ class LogStream:
         """
         answer = Answer.of(status, headers, content)
         error = error_of(answer, self.operation, self.http.title, secrets=self.progress.secrets)
+        if self.about_request and error.status_code == 404:
+            lost = failed_request(answer, self.about_request, self.operation, self.http.title)
+            raise counted(lost or error)
         if error.is_unauthorized and not self._tried_anew:
             self._tried_anew = True
             if self.http.credentials.renewed(self._authorisation) is not None:

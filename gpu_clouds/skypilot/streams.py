@@ -241,6 +241,7 @@ class LogCalls(JobCalls):
             "/api/stream",
             hidden | spelled(secrets),
             params={"request_id": request_id, "format": "plain", "follow": _word(follow)},
+            about_request=request_id,
         )
 
     def _log(
@@ -252,6 +253,7 @@ class LogCalls(JobCalls):
         *,
         body: dict[str, object] | None = None,
         params: dict[str, str | int | bool] | None = None,
+        about_request: str = "",
     ) -> LogStream:
         return LogStream(
             operation=operation,
@@ -261,6 +263,7 @@ class LogCalls(JobCalls):
             cancel=self._http.cancel_for(Kind.READ),
             params=params or {},
             body=body,
+            about_request=about_request,
             progress=Progress(secrets=spelled(secrets)),
         )
 

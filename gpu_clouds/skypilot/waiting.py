@@ -1,7 +1,7 @@
 """Waiting for a request of the server, and what came of it.
 
 A short request is fetched by a call that the server holds back until it has ended. A launch, and whatever
-takes longer than that, is polled: first every 5 s, in the end every 30 s.
+takes longer than that, is polled: at once, then every 5 s, in the end every 30 s.
 """
 
 from __future__ import annotations
@@ -160,6 +160,13 @@ class Waiter:
         pause = FIRST_POLL_S
         heard = self._clock.monotonic()
         while True:
+            record = self._seen(pending, heard)
+            if record is not None:
+                heard = self._clock.monotonic()
+                if on_poll is not None:
+                    on_poll(record)
+                if record.status.ended:
+                    return
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 raise counted(
@@ -174,19 +181,23 @@ class Waiter:
                 )
             self._clock.sleep(min(pause, left), pending.cancel_event)
             pause = min(LONGEST_POLL_S, pause * _GROWTH)
-            try:
-                record = self.look(pending)
-            except ApiError as error:
-                if not _passing(error) or self._clock.monotonic() - heard > PATIENCE_S:
-                    raise
-                continue
-            heard = self._clock.monotonic()
-            if record is None:
-                raise counted(self._lost(pending))
-            if on_poll is not None:
-                on_poll(record)
-            if record.status.ended:
-                return
+
+    def _seen(self, pending: Pending[_T], heard: float) -> RequestRecord | None:
+        """The state of a request; None while the server is away, but not for long.
+
+        Args:
+            pending: The request.
+            heard: When the server was last heard of.
+        """
+        try:
+            record = self.look(pending)
+        except ApiError as error:
+            if not _passing(error) or self._clock.monotonic() - heard > PATIENCE_S:
+                raise
+            return None
+        if record is None:
+            raise counted(self._lost(pending))
+        return record
 
     def _get(self, pending: Pending[_T], seconds: float, *, held: bool) -> Call:
         return Call(

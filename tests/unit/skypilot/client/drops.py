@@ -64,8 +64,8 @@ def serving(server: DroppingServer) -> Iterator[str]:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             sent = log if cut is None else log[:cut]
-            for start in range(0, len(sent), 7):
-                piece = sent[start : start + 7]
+            for start in range(0, len(sent), 97):
+                piece = sent[start : start + 97]
                 self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             if cut is None:
                 self.wfile.write(b"0\r\n\r\n")

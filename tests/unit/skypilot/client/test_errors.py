@@ -189,6 +189,14 @@ def test_not_found(code: str, status: int, found: bool) -> None:
     assert ApiError("x", error_code=code, status_code=status).is_not_found is found
 
 
+def test_events_of_a_cluster_that_there_is_not() -> None:
+    found = failed_request(
+        answer(500, failed("ValueError", "Hash for cluster c not found.").json()), ID, "cluster_events", TITLE
+    )
+    assert found is not None
+    assert found.is_not_found
+
+
 def test_details_are_plain_and_can_not_be_changed() -> None:
     error = error_of(
         answer(

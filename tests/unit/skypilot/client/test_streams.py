@@ -12,7 +12,7 @@ import pytest
 from gpu_clouds.errors import CancelledError, NotFoundError
 from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.connection import BearerToken, SkyPilotConnection
-from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, as_cloud_error
+from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, RequestLostError, as_cloud_error
 from tests.unit.gpu_clouds.harness import FakeClock
 from tests.unit.skypilot.client.drops import DroppingServer, serving
 from tests.unit.skypilot.client.harness import (
@@ -189,7 +189,7 @@ def test_a_refused_stream_is_an_error_at_once(
     read: Read, options: dict[str, Any], path: str, status: int
 ) -> None:
     server, clock = Server({path: httpx.Response(status, json={"detail": "no such log"})}), FakeClock()
-    with pytest.raises(ApiError, match="no such log") as caught:
+    with pytest.raises(ApiError, match=r"no such log|does not know request") as caught:
         read(client(server, clock=clock), options)
     assert caught.value.status_code == status
     assert len(server.requests) == 1
@@ -203,6 +203,12 @@ def test_a_busy_server_is_asked_again_for_two_minutes(read: Read, options: dict[
         read(client(server, clock=clock), options)
     assert 60.0 < sum(clock.waits) <= 130.0
     assert max(clock.waits) <= 15.0
+
+
+def test_the_log_of_a_request_that_a_restart_took() -> None:
+    server = Server({"/api/stream": httpx.Response(404, json={"detail": "Request not found"})})
+    with pytest.raises(RequestLostError):
+        list(client(server).request_log_lines(ID))
 
 
 def test_a_stream_that_gets_on_may_break_for_ever() -> None:

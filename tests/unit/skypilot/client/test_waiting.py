@@ -50,6 +50,7 @@ def test_a_launch_is_polled_every_five_to_thirty_seconds() -> None:
     assert pending.request_id == ID
     assert pending.result(on_poll=lambda found: seen.append(found.status)).job_id == 3
     assert clock.waits[0] == 5.0
+    assert len(clock.waits) == len(server.sent("/api/status")) - 1
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[-1] == 30.0
     assert seen[:3] == [RequestStatus.PENDING, RequestStatus.WAITING, RequestStatus.RUNNING]
@@ -119,7 +120,7 @@ def test_a_cancel_interrupts_the_wait() -> None:
     clock.on_sleep = lambda seconds: cancel.set() if len(clock.waits) == 3 else None
     with pytest.raises(CancelledError):
         pending.result()
-    assert len(server.sent("/api/status")) == 3
+    assert len(server.sent("/api/status")) == 4
 
 
 def test_an_end_that_begins_after_a_cancel_is_waited_for() -> None:
@@ -128,7 +129,7 @@ def test_an_end_that_begins_after_a_cancel_is_waited_for() -> None:
     gets = [httpx.ReadTimeout("slow"), succeeded(None)]
     server = Server({"/down": taken(), "/api/get": gets, "/api/status": states("RUNNING", "SUCCEEDED")})
     client(server, clock=clock, cancel=cancel).down("c").result()
-    assert len(clock.waits) == 2
+    assert len(clock.waits) == 1
 
 
 def test_a_failed_request_has_the_name_of_its_error() -> None:
@@ -191,7 +192,7 @@ def test_a_token_that_is_refused_while_waiting_is_no_reason_to_go_on() -> None:
             TASK, "c"
         ).result()
     assert caught.value.is_unauthorized
-    assert len(clock.waits) == 1
+    assert clock.waits == []
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,12 @@ def test_a_result_that_can_not_be_read_is_said(get: httpx.Response) -> None:
     with pytest.raises(UnreadableAnswerError) as caught:
         client(launching(finished(), get=get)).launch(TASK, "c").result()
     assert isinstance(as_cloud_error(caught.value), AmbiguousError)
+
+
+def test_a_request_that_has_ended_is_not_waited_for() -> None:
+    clock = FakeClock()
+    assert client(launching(finished()), clock=clock).launch(TASK, "c").result().job_id == 3
+    assert clock.waits == []
 
 
 def test_state_and_cancel_of_a_request() -> None:
