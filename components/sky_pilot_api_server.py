@@ -92,8 +92,8 @@ class SkyPilotApiServerArgs(BaseModel):
 class SkyPilotApiServer(pulumi.ComponentResource):
     """**Pulumi type:** `gpuplane:skypilot:SkyPilotApiServer`. One API server, with accounts of its own.
 
-    Give `endpoint`, `user` and `password` of it to what is to run on it: `SkyPilotCluster`,
-    `SkyPilotWorkspace`, `SkyPilotServiceAccount`.
+    Give `endpoint`, `user` and `password` (as `token`) of it to what is to run on it: `SkyPilotCluster`,
+    `SkyPilotTenant`, `SkyPilotWorkspace`, `SkyPilotServiceAccount`.
 
     Args:
         name: Its name.
@@ -101,7 +101,7 @@ class SkyPilotApiServer(pulumi.ComponentResource):
         opts: Resource options.
 
     Attributes:
-        endpoint: Base URL; known in the first preview already.
+        endpoint: Base URL; not known in the preview of its creation, so that nobody asks it then.
         user: Name of the administrator; empty without authentication.
         password: Password of the administrator, a secret; empty without authentication.
     """

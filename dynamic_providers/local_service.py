@@ -54,7 +54,10 @@ class LocalServiceProvider(Provider):
         return DetailedDiff(found)
 
     def create_preview(self, props: dict[str, Any]) -> dict[str, Any]:
-        """Where it will answer and log. Says so when a port is taken now; starts nothing."""
+        """Where it will log. Says so when a port is taken now; starts nothing.
+
+        Its URL is not told, though it is known: what is made with it would be looked for there.
+        """
         parsed = parse(ServiceInputs, props)
         if parsed.model is None:
             return {}
@@ -63,7 +66,9 @@ class LocalServiceProvider(Provider):
             for port in parsed.model.spec().all_ports():
                 if not is_free(port):
                     progress(f"[{parsed.model.service}] {told_holder(port)}: the up will fail", keep=True)
-        return _known_before(parsed.model, folder, parsed.unknown)
+        known = _known_before(parsed.model, folder, parsed.unknown)
+        known.pop("url", None)
+        return known
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Finds or starts the service and waits until it answers.

@@ -136,7 +136,7 @@ def op(result: Result) -> str:
 def test_up_no_change_killed_refreshed_updated_destroyed(site):
     preview = site.stack.preview().expect_ok()
     assert preview.ops()["web"] == "create"
-    assert f"http://127.0.0.1:{site.port}" in preview.output
+    assert str(site.state / "services" / "testtest" / "web" / "service.log") in preview.output
     assert site.processes() == []  # a preview starts nothing
     assert not site.state.exists()
 
