@@ -57,7 +57,12 @@ def write_config(sky: Path) -> None:
         sky / name for name in ("config.yaml", "gpuplane.json", ".gpuplane-applied.json")
     )
     declared = _json(declared_place)
-    found = (yaml.safe_load(place.read_text()) or {}) if place.exists() else {}
+    found = {}
+    if place.exists():
+        try:
+            found = yaml.safe_load(place.read_text()) or {}
+        except yaml.YAMLError:  # the server was killed while it wrote it, which it does in place
+            place.replace(place.with_name("config.yaml.broken"))
     merged = merge(found, _json(applied_place), declared)
     if merged != found:
         new = place.with_name(".config.yaml.new")

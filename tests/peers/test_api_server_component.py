@@ -107,8 +107,9 @@ class Server:
         return int(self.stack.resources()["sky"]["outputs"]["pid"])
 
     def config(self) -> dict[str, Any]:
-        read: dict[str, Any] = yaml.safe_load((self.home / ".sky" / "config.yaml").read_text())
-        return read
+        # The server empties the file before it writes it.
+        read: dict[str, Any] | None = yaml.safe_load((self.home / ".sky" / "config.yaml").read_text())
+        return read or {}
 
 
 def free_ports() -> tuple[int, int]:

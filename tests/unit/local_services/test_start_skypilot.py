@@ -55,6 +55,12 @@ def test_workspaces_and_foreign_keys_stay_and_declared_keys_go(tmp_path):
     }
 
 
+def test_a_half_written_configuration_stops_no_server(tmp_path):
+    (tmp_path / "config.yaml").write_text("workspaces: {team-a")
+    assert declare(tmp_path, {"allowed_clouds": ["slurm"]}) == {"allowed_clouds": ["slurm"]}
+    assert (tmp_path / "config.yaml.broken").read_text() == "workspaces: {team-a"
+
+
 configs = st.dictionaries(st.sampled_from(["allowed_clouds", "jobs", "aws", "kubernetes"]), st.integers())
 
 
