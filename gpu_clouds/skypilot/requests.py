@@ -12,7 +12,7 @@ from gpu_clouds.skypilot.calls import Calls, one
 from gpu_clouds.skypilot.errors import ApiError
 from gpu_clouds.skypilot.health import HEALTH_TIMEOUT_S, HealthCheck
 from gpu_clouds.skypilot.http import Call
-from gpu_clouds.skypilot.models import RequestRecord, ServerHealth
+from gpu_clouds.skypilot.models import RequestRecord, ServerHealth, User
 from gpu_clouds.skypilot.waiting import records
 
 
@@ -77,22 +77,16 @@ class RequestCalls(Calls):
         return next((each for each in found if each.request_id == request_id), None)
 
     def _checked(self) -> HealthCheck:
-        title, half = self.connection.title, HEALTH_TIMEOUT_S / 2
-        call = Call(
-            "health",
-            Kind.READ,
-            "GET",
-            "/api/health",
-            read_timeout_s=half,
-            connect_timeout_s=half,
-            no_retry=True,
-        )
+        title, server = self.connection.title, None
         try:
-            server = self._health(call)
+            server = self._health(_quick("/api/health"))
+            if server.basic_auth_enabled and server.user is None:
+                # Such a server calls itself healthy to anybody, whatever the password; this call tells.
+                self._read(_quick("/users/role"), one(User))
         except CancelledError:
             raise
         except ApiError as error:
-            return HealthCheck(False, error.message, error.is_unauthorized)
+            return HealthCheck(False, error.message, error.is_unauthorized, server)
         except GpuCloudError as error:
             return HealthCheck(False, error.message)
         if server.status == "healthy":
@@ -104,3 +98,8 @@ class RequestCalls(Calls):
 
     def _health(self, call: Call) -> ServerHealth:
         return self._read(call, one(ServerHealth))
+
+
+def _quick(path: str) -> Call:
+    half = HEALTH_TIMEOUT_S / 2
+    return Call("health", Kind.READ, "GET", path, read_timeout_s=half, connect_timeout_s=half, no_retry=True)

@@ -428,6 +428,23 @@ def test_a_server_that_is_not_well_is_a_value_and_no_error(
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("role", "ok"),
+    [(httpx.Response(200, json={"role": "admin"}), True), (httpx.Response(401, json="no"), False)],
+)
+def test_a_server_with_passwords_calls_itself_healthy_to_anybody(role: httpx.Response, ok: bool) -> None:
+    health = httpx.Response(200, json={"status": "healthy", "basic_auth_enabled": True, "user": None})
+    server = Server({"/api/health": health, "/users/role": role})
+    check = client(server).check_health()
+    assert (check.ok, check.needs_auth) == (ok, not ok)
+    server.answers["/api/health"] = httpx.Response(
+        200,
+        json={"status": "healthy", "basic_auth_enabled": True, "user": {"name": "admin", "password": "x"}},
+    )
+    assert client(server).check_health().ok
+    assert len(server.sent("/users/role")) == 1
+
+
 def test_a_token_source_that_fails_is_no_error_of_the_health_check_either() -> None:
     from gpu_clouds.skypilot.connection import BearerToken
 
