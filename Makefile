@@ -53,6 +53,13 @@ test-engine: engine ## Tests that run the real engine
 test-faults: engine ## Everything that a cloud can do wrong, on every cloud; nothing may be left behind
 	$(PY) -m pytest tests/faults
 
+.PHONY: test-peers bench-skypilot
+test-peers: engine ## SkyPilot's real server on a real Slurm cluster with fake GPUs (docs/peers.md)
+	$(PY) -m pytest tests/peers --durations=15
+
+bench-skypilot: venv ## What calls of the SkyPilot client take at a real server (ARGS="--yes" lets it start one)
+	@$(PY) -m benchmarks.skypilot_client $(ARGS)
+
 test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 	$(PY) -m pytest tests/crash
 

@@ -30,6 +30,7 @@ PACKAGES = {
     "psmisc": "fuser",
     "lsof": "lsof",
     "curl": "curl",
+    "openssl": "openssl",
 }
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/bin:/bin"
 

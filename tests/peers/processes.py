@@ -171,6 +171,17 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1: no server has it, nor does a connection."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def last_words(log: Path, count: int = 3) -> str:
     """The last lines of a log, as one line."""
     try:

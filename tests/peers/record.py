@@ -11,13 +11,15 @@ import platform
 import secrets
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from engine.skypilot_server import server_python
 from tests.peers import together
 from tests.peers.machine import ROOT
-from tests.peers.processes import PeerError, let_go
-from tests.peers.recorder import Recorder
+from tests.peers.processes import PeerError, let_go, until
+from tests.peers.recorder import IDENTITY, Recorder
 from tests.peers.scrub import Scrubber
 from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
 from tests.peers.slurm import Slurm
@@ -57,7 +59,7 @@ def _status(recorder: Recorder, call: str, refresh: str, name: str = CLUSTER, **
 
 def record_server(recorder: Recorder) -> None:
     """Health, the version handshake, requests that are not known."""
-    recorder.group = "server"
+    recorder.begin("server")
     recorder.call("health", "GET", "/api/health")
     old = {"X-SkyPilot-API-Version": "10", "X-SkyPilot-Version": "0.9.0"}
     recorder.call("version_mismatch", "GET", "/api/status", headers=old)
@@ -70,7 +72,7 @@ def record_server(recorder: Recorder) -> None:
 
 def record_validate(recorder: Recorder) -> None:
     """Tasks that are refused at once."""
-    recorder.group = "validate"
+    recorder.begin("validate")
     for name, task in (
         ("ok", TASK),
         ("impossible", IMPOSSIBLE),
@@ -85,7 +87,7 @@ def record_validate(recorder: Recorder) -> None:
 
 def record_catalogue(recorder: Recorder) -> None:
     """What can be had, and what it costs."""
-    recorder.group = "catalogue"
+    recorder.begin("catalogue")
     recorder.run("check", "/check", {"clouds": ["slurm"], "verbose": False})
     request_id = recorder.call("enabled_clouds", "GET", "/enabled_clouds").headers["x-skypilot-request-id"]
     recorder.result("enabled_clouds.get", request_id)
@@ -98,7 +100,7 @@ def record_catalogue(recorder: Recorder) -> None:
 
 def record_errors(recorder: Recorder) -> None:
     """Requests that are accepted and fail."""
-    recorder.group = "errors"
+    recorder.begin("errors")
     absent = "gp-p-abcdefgh-none-0"
     recorder.run("launch.impossible", "/launch", {"task": IMPOSSIBLE, "cluster_name": absent})
     recorder.run("launch.unknown_gpu", "/launch", {"task": UNKNOWN_GPU, "cluster_name": absent})
@@ -133,7 +135,7 @@ def _events(name: str) -> dict[str, object]:
 
 def record_life(recorder: Recorder, slurm: Slurm) -> None:
     """One cluster from its launch to its end."""
-    recorder.group = "launch"
+    recorder.begin("launch")
     recorder.run("launch.dryrun", "/launch", {"task": TASK, "cluster_name": CLUSTER, "dryrun": True})
     begin = time.monotonic()
     launch = recorder.submit("launch", "/launch", {"task": TASK, "cluster_name": CLUSTER})
@@ -151,7 +153,7 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
             params={"request_id": launch, "format": form, "follow": "false"},
         )
 
-    recorder.group = "jobs"
+    recorder.begin("jobs")
     recorder.stream("logs", "POST", "/logs", body={"cluster_name": CLUSTER, "job_id": 1, "follow": True})
     recorder.run("exec", "/exec", {"task": JOB, "cluster_name": CLUSTER})
     recorder.run("exec.long", "/exec", {"task": LONG_JOB, "cluster_name": CLUSTER})
@@ -167,7 +169,7 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
         "logs.unknown_job", "POST", "/logs", body={"cluster_name": CLUSTER, "job_id": 99, "follow": False}
     )
 
-    recorder.group = "clusters"
+    recorder.begin("clusters")
     _status(recorder, "status", "NONE")
     _status(recorder, "status.force", "FORCE")
     recorder.run("status.all", "/status", {"include_credentials": False, "include_handle": False})
@@ -185,13 +187,14 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     _status(recorder, "status.autodown", "NONE")
     recorder.run("autostop.off", "/autostop", {"cluster_name": CLUSTER, "idle_minutes": -1, "down": False})
 
-    slurm.cancel()
-    slurm.empty(30.0)
+    on_cloud = f"{CLUSTER}-{IDENTITY['SKYPILOT_USER_ID']}"
+    slurm.cancel(on_cloud)
+    until(lambda: on_cloud not in slurm.jobs().values(), 30.0)
     _status(recorder, "status.gone", "NONE")
     _status(recorder, "status.gone.force", "FORCE")
     recorder.run("cost_report.gone", "/cost_report", {"days": 30, "cluster_names": [CLUSTER]})
 
-    recorder.group = "endings"
+    recorder.begin("endings")
     recorder.run("launch.failing_setup", "/launch", {"task": FAILING, "cluster_name": CLUSTER})
     recorder.run("queue.failed_setup", "/queue", _queue())
     recorder.run("down", "/down", {"cluster_name": CLUSTER})
@@ -202,8 +205,8 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     _status(recorder, "status.cancelled_launch", "NONE")
     recorder.run("api_cancel.over", "/api/cancel", {"request_ids": [cancelled]})
     recorder.run("down.cancelled_launch", "/down", {"cluster_name": CLUSTER}, keep=False)
-    if not slurm.empty(30.0):
-        raise PeerError(f"the recorded clusters left jobs behind: {slurm.jobs()}")
+    if not until(lambda: on_cloud not in slurm.jobs().values(), 30.0):
+        raise PeerError(f"the recorded cluster left a job behind: {slurm.jobs()}")
 
 
 def _queue() -> dict[str, object]:
@@ -216,7 +219,7 @@ def _summary() -> dict[str, object]:
 
 def record_workspaces(recorder: Recorder) -> None:
     """A tenant's workspace."""
-    recorder.group = "workspaces"
+    recorder.begin("workspaces")
 
     def listed(call: str) -> None:
         answer = recorder.call(call, "GET", "/workspaces")
@@ -236,15 +239,15 @@ def record_workspaces(recorder: Recorder) -> None:
 
 def record_users(recorder: Recorder) -> None:
     """Users of a server that asks for no credentials."""
-    recorder.group = "users"
+    recorder.begin("users")
     recorder.call("users", "GET", "/users")
     recorder.call("users.role", "GET", "/users/role")
     recorder.call("tokens.disabled", "GET", "/users/service-account-tokens")
 
 
-def record_auth(recorder: Recorder, auth: Auth, scrubber: Scrubber) -> None:
+def record_auth(recorder: Recorder, auth: Auth) -> None:
     """A server that asks for credentials."""
-    recorder.group = "auth"
+    recorder.begin("auth")
     admin = (auth.user, auth.password)
     path = "/users/service-account-tokens"
     status = "/api/status"
@@ -295,8 +298,6 @@ def record_auth(recorder: Recorder, auth: Auth, scrubber: Scrubber) -> None:
     recorder.call("tokens.delete", "POST", f"{path}/delete", body={"token_id": token_id}, auth=admin)
     recorder.call("tokens.delete.absent", "POST", f"{path}/delete", body={"token_id": token_id}, auth=admin)
     bearer("token.revoked", rotated["token"])
-    for text in (token, rotated["token"]):
-        scrubber.hide(text, "sky_eyJ-token")
 
 
 def scrubber_for(*servers: SkyPilotServer) -> Scrubber:
@@ -317,38 +318,53 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", choices=["quick", "life", "auth"], help="record a part only")
     options = parser.parse_args(arguments)
     try:
-        peers = together.up(yes=options.yes)
-        if options.only in (None, "quick", "life"):
-            scrubber = scrubber_for(peers.server)
-            recorder = Recorder(peers.server.url, scrubber)
-            if options.only in (None, "quick"):
-                for part in (record_server, record_validate, record_catalogue):
-                    part(recorder)
-                for part in (record_errors, record_workspaces, record_users):
-                    part(recorder)
-            if options.only in (None, "life"):
-                record_life(recorder, peers.slurm)
-            recorder.write(FOLDER)
-            recorder.close()
+        slurm = together.slurm_up(yes=options.yes)
+        let_go()
+        # New servers, so that nothing but the recorded calls is in what they answer.
+        if options.only != "auth":
+            with (
+                _server(SkyPilotServer(home_of("record", ROOT), slurm.client_config)) as server,
+                closing(Recorder(server.url, scrubber_for(server), FOLDER)) as recorder,
+            ):
+                if options.only != "life":
+                    for part in QUICK:
+                        part(recorder)
+                if options.only != "quick":
+                    record_life(recorder, slurm)
         if options.only in (None, "auth"):
             auth = Auth("admin", secrets.token_urlsafe(12))
-            guarded = SkyPilotServer(home_of("record-auth", ROOT), auth=auth)
-            guarded.up()
-            try:
-                scrubber = scrubber_for(guarded)
+            with _server(SkyPilotServer(home_of("record", ROOT), auth=auth)) as server:
+                scrubber = scrubber_for(server)
                 scrubber.hide(auth.password, "password")
-                recorder = Recorder(guarded.url, scrubber, {"X-Forwarded-For": "192.0.2.1"})
-                record_auth(recorder, auth, scrubber)
-                recorder.write(FOLDER)
-                recorder.close()
-            finally:
-                guarded.remove()
+                forwarded = {"X-Forwarded-For": "192.0.2.1"}
+                with closing(Recorder(server.url, scrubber, FOLDER, forwarded)) as recorder:
+                    record_auth(recorder, auth)
     except PeerError as error:
         print(f"record: {error}", file=sys.stderr)
         return 1
-    let_go()
-    print(f"recorded in {FOLDER}; the peers still run (`python -m tests.peers down` stops them)")
+    print(f"recorded in {FOLDER}; the cluster still runs (`python -m tests.peers down` stops it)")
     return 0
+
+
+#: What needs no cluster.
+QUICK = (
+    record_server,
+    record_validate,
+    record_catalogue,
+    record_errors,
+    record_workspaces,
+    record_users,
+)
+
+
+@contextmanager
+def _server(server: SkyPilotServer) -> Iterator[SkyPilotServer]:
+    server.remove()
+    server.up()
+    try:
+        yield server
+    finally:
+        server.remove()
 
 
 if __name__ == "__main__":

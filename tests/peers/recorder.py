@@ -26,10 +26,13 @@ class Recorder:
     Args:
         url: the server's address.
         scrubber: what takes secrets out.
+        folder: where recordings are written, a file for each group.
         headers: sent with every call besides the versions.
     """
 
-    def __init__(self, url: str, scrubber: Scrubber, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, scrubber: Scrubber, folder: Path, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._scrubber = scrubber
         self._client = httpx.Client(
             base_url=url,
@@ -37,11 +40,21 @@ class Recorder:
             timeout=httpx.Timeout(60.0, read=180.0),
             trust_env=False,
         )
-        self.recordings: dict[str, list[dict[str, Any]]] = {}
-        self.group = "other"
+        self._folder = folder
+        self._group = ""
+        self._entries: list[dict[str, Any]] = []
+
+    def begin(self, group: str) -> None:
+        """Begins a group of calls: the file that they are written to. The group before it is written."""
+        if self._group:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self._entries, indent=1, ensure_ascii=False)
+            (self._folder / f"{self._group}.json").write_text(text + "\n", encoding="utf-8")
+        self._group, self._entries = group, []
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Writes the last group and closes the connections."""
+        self.begin("")
         self._client.close()
 
     def call(
@@ -92,7 +105,7 @@ class Recorder:
     ) -> None:
         """Records one call."""
         scrub = self._scrubber
-        self.recordings.setdefault(self.group, []).append(
+        self._entries.append(
             {
                 "call": call,
                 "request": {
@@ -170,9 +183,3 @@ class Recorder:
         if request_id and path == "/logs":
             self.result(f"{call}.get", request_id)
         return text
-
-    def write(self, folder: Path) -> None:
-        """Writes one file for each group; files of groups that are not recorded now stay."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for group, entries in self.recordings.items():
-            (folder / f"{group}.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")

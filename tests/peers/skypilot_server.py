@@ -21,6 +21,7 @@ from tests.peers.processes import (
     Process,
     Record,
     free_ports,
+    is_free,
     kill,
     last_words,
     listens,
@@ -34,6 +35,7 @@ from tests.peers.slurm import CLUSTER
 PRICES = {"H100": 2.5, "A100": 1.5}
 
 _DEFAULT_PORT, _QUEUE_PORT = 46580, 50011
+_ATTEMPTS = 4
 
 _CONFIG = f"""\
 # Others would be asked for at every start, and there is no network for them here.
@@ -76,6 +78,7 @@ class SkyPilotServer:
     slurm_config: Path | None = None
     auth: Auth | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    took_s: float = field(default=0.0, init=False)  # of the last start, seconds
 
     @property
     def _record(self) -> Record:
@@ -126,25 +129,32 @@ class SkyPilotServer:
         self.kill()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_home()
-        port = self._free_port()
-        (self.folder / "port.json").write_text(json.dumps(port))
         begin = time.monotonic()
-        command: list[str | Path] = [
-            server_python(),
-            "-m",
-            "sky.server.server",
-            "--host=127.0.0.1",
-            f"--port={port}",
-        ]
-        process = start(command, self.log, self._environment(port), cwd=self.folder)
-        self._record.add("server", process)
-        healthy = until(lambda: self.health() is not None or not process.alive, wait_s, 0.25)
-        if not healthy or not process.alive:
-            reason = last_words(self.log)
-            self.kill()
-            raise PeerError(f"the SkyPilot server did not come up in {self.folder}: {reason}")
+        # The same port again, so that clients find a server that was restarted.
+        known = self.port if (self.folder / "port.json").exists() else None
+        for attempt in range(1, _ATTEMPTS + 1):
+            reason = self._start(known or _free_port(), wait_s)
+            if reason is None:
+                break
+            # The port of its queue is one of those that outgoing connections get too.
+            if "already in use" not in reason or attempt == _ATTEMPTS:
+                raise PeerError(f"the SkyPilot server did not come up in {self.folder}: {reason}")
+            time.sleep(1.0)
         self.took_s = time.monotonic() - begin
         return True
+
+    def _start(self, port: int, wait_s: float) -> str | None:
+        """Starts it at a port; None when it is healthy, else the last words of its log."""
+        (self.folder / "port.json").write_text(json.dumps(port))
+        command: list[str | Path] = [server_python(), "-m", "sky.server.server", "--host=127.0.0.1"]
+        process = start([*command, f"--port={port}"], self.log, self._environment(port), cwd=self.folder)
+        self._record.add("server", process)
+        until(lambda: self.health() is not None or not process.alive, wait_s, 0.25)
+        if process.alive and self.health() is not None:
+            return None
+        reason = last_words(self.log)
+        self.kill()
+        return reason
 
     def health(self) -> dict[str, Any] | None:
         """What /api/health answers; None when it doesn't."""
@@ -180,15 +190,6 @@ class SkyPilotServer:
         """Stops the server and removes its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _free_port(self) -> int:
-        # The same port again, so that clients find a server that was restarted. Never the usual one, which
-        # is for the server of the person who works on this machine.
-        before = [self.port] if (self.folder / "port.json").exists() else []
-        for port in [*before, *free_ports(20)]:
-            if not listens(port) and not listens(_queue_port(port)):
-                return port
-        raise PeerError("no free port for the SkyPilot server")
 
     def _environment(self, port: int) -> dict[str, str]:
         kept = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "TMPDIR")
@@ -236,6 +237,14 @@ def _is_ours(pid: int) -> bool:
     except OSError:
         return False
     return b"SkyPilot" in text or b"sky.server" in text or str(program_path).startswith(str(server_python()))
+
+
+def _free_port() -> int:
+    """Never the usual port, which is for the server of the person who works on this machine."""
+    for port in free_ports(20):
+        if port != _DEFAULT_PORT and is_free(_queue_port(port)):
+            return port
+    raise PeerError("no free port for the SkyPilot server")
 
 
 def _queue_port(port: int) -> int:

@@ -66,6 +66,11 @@ def up(yes: bool = False) -> Peers:
     return Peers(slurm, server, parts)
 
 
+def running() -> bool:
+    """Whether cluster and open server run already."""
+    return bool(Slurm().running()) and SkyPilotServer(home_of("open", machine.ROOT)).process is not None
+
+
 def down() -> None:
     """Stops the servers and the cluster. The folder, the user and the host names stay."""
     for folder in sorted(machine.ROOT.glob("server-*")):
