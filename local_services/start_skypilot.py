@@ -57,7 +57,7 @@ def write_config(sky: Path) -> None:
         sky / name for name in ("config.yaml", "gpuplane.json", ".gpuplane-applied.json")
     )
     declared = _json(declared_place)
-    found = {}
+    found: dict[str, Any] = {}
     if place.exists():
         try:
             found = yaml.safe_load(place.read_text()) or {}
