@@ -214,7 +214,7 @@ class SkyPilotHttp:
     def _send(self, call: Call, authorisation: str) -> httpx.Response:
         content, headers = None, {"Authorization": authorisation} if authorisation else {}
         if call.body is not None:
-            content = json.dumps(call.body, separators=(",", ":"), ensure_ascii=False).encode()
+            content = json.dumps(call.body, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         timeout = httpx.Timeout(call.read_timeout_s, connect=call.connect_timeout_s, pool=None)
         if call.once:

@@ -15,7 +15,7 @@ import httpx
 
 from gpu_clouds.answers import Answer, Kind
 from gpu_clouds.skypilot.answers import failed_request
-from gpu_clouds.skypilot.errors import ConnectionFailedError, RequestFailedError
+from gpu_clouds.skypilot.errors import ApiError, RequestFailedError
 from gpu_clouds.skypilot.http import Call, client_options
 from gpu_clouds.skypilot.jobs import JobCalls
 from gpu_clouds.skypilot.log_lines import Progress
@@ -285,7 +285,7 @@ class LogCalls(JobCalls):
         title = self.connection.title
         try:
             answer = self._http.call(call, log.cancel)
-        except ConnectionFailedError:
+        except ApiError:
             return  # the log itself has come to its end
         error = failed_request(answer, log.request_id, "job_logs", title, log.progress.secrets)
         if isinstance(error, RequestFailedError):

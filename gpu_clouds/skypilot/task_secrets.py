@@ -33,7 +33,7 @@ def secret_values(task: str) -> frozenset[str]:
 def spelled(values: Iterable[str]) -> frozenset[str]:
     """The values in each way in which a server, or a job, may write them.
 
-    As they are, inside a quoted text of Python or of JSON, and line by line.
+    As they are, inside a quoted text of Python, JSON or YAML, and line by line.
     """
     found: set[str] = set()
     for value in values:
@@ -43,7 +43,7 @@ def spelled(values: Iterable[str]) -> frozenset[str]:
             json.dumps(value)[1:-1],
             json.dumps(value, ensure_ascii=False)[1:-1],
         }
-        found |= {line.strip() for line in value.splitlines()}
+        found |= {value.replace("'", "''"), *(line.strip() for line in value.splitlines())}
     return frozenset(found - {""})
 
 

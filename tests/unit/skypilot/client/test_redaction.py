@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def everything_echoed() -> str:
     return "\n".join(
         spelling
         for value in CANARIES.values()
-        for spelling in (value, repr(value), json.dumps(value), f"x{value}y")
+        for spelling in (value, repr(value), json.dumps(value), f"x{value}y", yaml.safe_dump({"a": value}))
     )
 
 

@@ -176,6 +176,7 @@ def test_a_log_that_there_is_not_answers_200_and_is_an_error_all_the_same(
         httpx.Response(200, json=record("CANCELLED")),
         httpx.Response(404, json={"detail": "not found"}),
         httpx.ReadTimeout("slow"),
+        httpx.Response(503),
     ],
 )
 def test_a_log_that_has_come_to_its_end_is_no_error(result: Any) -> None:
