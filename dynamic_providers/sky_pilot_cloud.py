@@ -100,6 +100,7 @@ def cluster_request(
         node=inputs.node,
         candidates=(candidate,),
         template=InstanceTemplate(),
+        order="price",  # of one candidate: so that its price is asked for, and told
         replace_trigger=inputs.spec(),
         keep_on_failure=inputs.keep_on_failure,
         max_hourly_usd=cap,

@@ -73,7 +73,7 @@ class ServerInputs(Inputs):
         return ServerInputs(**{name: getattr(self, name) for name in ServerInputs.model_fields})
 
     @property
-    def account(self) -> str:
+    def server_name(self) -> str:
         """What stands for the server where a credential set has its name."""
         return self.credentials or self.endpoint
 
@@ -139,7 +139,7 @@ class SkyPilotProvider(Provider):
     def _given(self, server: ServerInputs) -> SkyPilotCloud:
         conceal([server.token])
         account = CredentialSet(
-            server.account,
+            server.server_name,
             CLOUD,
             server.token,
             server.endpoint,

@@ -103,8 +103,8 @@ class SkyPilotServiceAccountProvider(SkyPilotProvider):
             found = _find(self.client(inputs), lambda each: each.token_id == outs.get("tokenId", id))
         if found is None:
             return dynamic.ReadResult("", {})
-        if found.service_account_roles:
-            outs["role"] = found.service_account_roles[0]
+        outs.pop("role", None)  # what has its default is left out, as in the inputs
+        outs |= {"role": role for role in found.service_account_roles if role != "user"}
         outs["valid"] = self._accepts(inputs, str(outs.get("accountToken", "")))
         if not outs["valid"]:
             progress(
