@@ -121,6 +121,7 @@ def test_a_cancel_interrupts_the_wait() -> None:
     with pytest.raises(CancelledError):
         pending.result()
     assert len(server.sent("/api/status")) == 4
+    assert len(clock.waits) == 3
 
 
 def test_an_end_that_begins_after_a_cancel_is_waited_for() -> None:
