@@ -104,7 +104,8 @@ class SkyPilotServiceAccountProvider(SkyPilotProvider):
         if found is None:
             return dynamic.ReadResult("", {})
         outs.pop("role", None)  # what has its default is left out, as in the inputs
-        outs |= {"role": role for role in found.service_account_roles if role != "user"}
+        if "admin" in found.service_account_roles:
+            outs["role"] = "admin"
         outs["valid"] = self._accepts(inputs, str(outs.get("accountToken", "")))
         if not outs["valid"]:
             progress(
