@@ -12,7 +12,7 @@ items:
 - apiVersion: v1
   kind: ConfigMap
   metadata: {{name: first, namespace: {namespace}}}
-  data: {{on: "off"}}
+  data: {{mode: "fast"}}
 - apiVersion: v1
   kind: ConfigMap
   metadata: {{name: second, namespace: {namespace}}}
