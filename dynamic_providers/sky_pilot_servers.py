@@ -175,7 +175,9 @@ class SkyPilotProvider(Provider):
             what: What is not checked then, for the message.
         """
         if SERVER & unknown:
-            progress(f"the SkyPilot server is not known yet: {what} will be checked when it is there")
+            progress(
+                f"the SkyPilot server is not known yet: {what} will be checked when it is there", keep=True
+            )
             return False
         health = self._health(server)
         if not health:

@@ -1,0 +1,64 @@
+"""A stack of the real program on the real server, as the tests of stacks use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.engine.harness import REPOSITORY, Result, Running, Stack
+
+STACK_ID = "peerstst"
+PREFIX = f"gp-p-{STACK_ID}-"
+SLOW_S = 900.0
+CANARY = "canary-77b1e0"
+"""Part of every secret: no state, output or log may have it in clear text."""
+
+
+class PeerStack:
+    """One stack.
+
+    Args:
+        root: Folder for everything.
+        config: Keys of the namespace `gpuplane`.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+        self.stack = Stack(
+            root / "stack",
+            (REPOSITORY / "__main__.py").read_text(),
+            env={"PYTHONPATH": str(REPOSITORY), "GPUPLANE_STATE_DIR": str(root / "gpuplane-state")},
+        )
+        self.config: dict[str, Any] = {"stackId": STACK_ID, "settings": {"settleS": 5}, **config}
+        self.stack.set_config(self.config)
+
+    def set_cluster(self, name: str, **values: Any) -> None:
+        """Declares a SkyPilot cluster, or changes keys of one; a key that is None is removed."""
+        clusters = self.config.setdefault("skypilotClusters", {})
+        merged = {**clusters.get(name, {}), **values}
+        clusters[name] = {key: value for key, value in merged.items() if value is not None}
+        self.stack.set_config({"skypilotClusters": clusters})
+
+    def drop_cluster(self, name: str) -> None:
+        """Declares a cluster no more."""
+        del self.config["skypilotClusters"][name]
+        self.stack.set_config({"skypilotClusters": self.config["skypilotClusters"]})
+
+    def start(self, operation: str, *arguments: str) -> Running:
+        """Begins an operation."""
+        return self.stack.start_operation(operation, *arguments)
+
+    def run(self, operation: str, *arguments: str) -> Result:
+        """Runs an operation to its end."""
+        return self.start(operation, *arguments).wait(SLOW_S)
+
+    def outputs(self, name: str) -> dict[str, Any]:
+        """Outputs of a resource in the state."""
+        outputs: dict[str, Any] = self.stack.resources()[name]["outputs"]
+        return outputs
+
+    def files(self) -> str:
+        """The text of the state with its history, of what was printed, and of the events."""
+        printed = [path.read_text(errors="replace") for path in self.stack.root.glob("*.txt")]
+        events = [path.read_text(errors="replace") for path in self.stack.root.glob("events-*.jsonl")]
+        return "\n".join([self.stack.state_text(), *printed, *events])
