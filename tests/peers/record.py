@@ -124,6 +124,16 @@ def record_errors(recorder: Recorder) -> None:
     _status(recorder, "status.absent", "FORCE", absent)
 
 
+def _until_listed(recorder: Recorder, wait_s: float = 120.0) -> None:
+    """Waits until the cluster that is launched is in the list: it takes some seconds, more on a busy machine."""
+    end = time.monotonic() + wait_s
+    body = {"cluster_names": [CLUSTER], "include_credentials": False, "include_handle": False}
+    while not recorder.run("status.launching", "/status", body, keep=False):
+        if time.monotonic() > end:
+            raise PeerError(f"the launched cluster is not listed after {wait_s:g} s")
+        time.sleep(0.5)
+
+
 def _events(name: str) -> dict[str, object]:
     return {
         "cluster_name": name,
@@ -139,7 +149,7 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     recorder.run("launch.dryrun", "/launch", {"task": TASK, "cluster_name": CLUSTER, "dryrun": True})
     begin = time.monotonic()
     launch = recorder.submit("launch", "/launch", {"task": TASK, "cluster_name": CLUSTER})
-    time.sleep(3.0)
+    _until_listed(recorder)
     recorder.call("api_status.running", "GET", "/api/status", params={"request_ids": launch})
     _status(recorder, "status.launching", "NONE")
     recorder.result("launch.get", launch)
