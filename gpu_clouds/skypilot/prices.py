@@ -11,7 +11,6 @@ from gpu_clouds.models import Availability, Candidate, CapacityType, Offer
 from gpu_clouds.single_flight import SingleFlight
 from gpu_clouds.skypilot.accelerators import cloud_of, native_name
 from gpu_clouds.skypilot.client import SkyPilotClient
-from gpu_clouds.skypilot.errors import RequestFailedError
 from gpu_clouds.skypilot.models import AcceleratorOffer
 from gpu_clouds.skypilot.task import infra_of
 
@@ -20,8 +19,6 @@ _KEPT_S = 60.0
 _ANY_COUNT = frozenset({"slurm", "kubernetes", "ssh"})
 """Clouds of the user's own machines: they give any number of GPUs up to what a machine has, at a price for
 each, while the catalogue lists powers of two (`sky/catalog/slurm_catalog.py`)."""
-_NOTHING_FOUND = "ValueError"
-"""What the server answers where none of its own machines has such a GPU (measured)."""
 
 
 class Prices:
@@ -84,19 +81,14 @@ class Prices:
 
     def _list(self, native: str, region: str, clouds: Sequence[str]) -> list[AcceleratorOffer]:
         own = all(cloud in _ANY_COUNT for cloud in clouds)
-        try:
-            found = self._client.list_accelerators(
-                name=f"^{re.escape(native)}$",
-                clouds=clouds,
-                # The catalogues of clouds are searched, the user's own machines are asked by their name.
-                region=(region if own else f"^{re.escape(region)}$") if region else None,
-                all_regions=True,
-                case_sensitive=False,
-            )
-        except RequestFailedError as error:
-            if error.error_code != _NOTHING_FOUND:
-                raise
-            return []
+        found = self._client.list_accelerators(
+            name=f"^{re.escape(native)}$",
+            clouds=clouds,
+            # The catalogues of clouds are searched, the user's own machines are asked by their name.
+            region=(region if own else f"^{re.escape(region)}$") if region else None,
+            all_regions=True,
+            case_sensitive=False,
+        )
         return [row for row in found if row.accelerator_name.lower() == native.lower()]
 
 

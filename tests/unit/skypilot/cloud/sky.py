@@ -52,19 +52,26 @@ def recorded_error(file: str, call: str) -> str:
 NO_CAPACITY = recorded_error("errors", "launch.impossible.get")
 MISMATCH = recorded_error("clusters", "launch.other_gpu.get")
 ABSENT = recorded_error("errors", "down.absent.get")
-NOT_UP = recorded_error("clusters", "autostop.get")
 NO_STOP = recorded_error("clusters", "stop.unsupported.get")
 NO_ENDPOINTS = recorded_error("clusters", "endpoints.unsupported.get")
 NOTHING_FOUND = recorded_error("catalogue", "list_accelerators.none.get")
 CATALOGUE = recorded_value("catalogue", "list_accelerators.get")
 (REQUEST,) = recorded("launch", "api_status.running")
 UP = {"status": "UP", "init_kind": None, "init_status_reason": None, "cluster_ever_up": True}
-(LAUNCHING,) = recorded_value("launch", "status.launching.get")
+LAUNCHING = recorded_value("clusters", "status.get")[0] | {
+    "status": "INIT",
+    "init_kind": "launching",
+    "init_status_reason": "Provisioning on slurm in fake",
+    "cluster_ever_up": False,
+}
 
 
 def error_of(kind: str, message: str) -> str:
     """An error in the recorded shape."""
     return json.dumps({"object": "<pickle>", "type": kind, "message": message})
+
+
+NOT_UP = error_of("ClusterNotUpError", "Cluster 'x' has been stopped or not properly set up.")
 
 
 @dataclass

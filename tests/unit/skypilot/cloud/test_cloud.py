@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -372,6 +374,14 @@ def test_stop_and_start(sky: Sky, cloud: SkyPilotCloud) -> None:
     assert cloud.get(ID).state is InstanceState.PENDING
     wait(sky, 40)
     assert cloud.get(ID).state is InstanceState.READY
+
+
+def test_nothing_of_skypilots_own_is_imported() -> None:
+    code = (
+        "import sys, gpu_clouds.skypilot.cloud, gpu_clouds.skypilot.cluster_cloud; "
+        "assert not [name for name in sys.modules if name.split('.')[0] in ('sky', 'ray', 'pandas')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_nothing_is_updated_in_place(cloud: SkyPilotCloud) -> None:
