@@ -125,7 +125,7 @@ def record_errors(recorder: Recorder) -> None:
 
 
 def _until_listed(recorder: Recorder, wait_s: float = 120.0) -> None:
-    """Waits until the cluster that is launched is in the list: it takes some seconds, more on a busy machine."""
+    """Waits until the launched cluster is in the list: some seconds, more on a busy machine."""
     end = time.monotonic() + wait_s
     body = {"cluster_names": [CLUSTER], "include_credentials": False, "include_handle": False}
     while not recorder.run("status.launching", "/status", body, keep=False):
