@@ -73,6 +73,7 @@ class Provider:
         settings: its configuration.
         stop: set when the engine cancels.
         connecting: makes the client of a cluster.
+        now: tells seconds.
     """
 
     def __init__(
@@ -80,10 +81,12 @@ class Provider:
         settings: Settings,
         stop: threading.Event,
         connecting: Callable[[Any, str | None], Cluster] = connect,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self._stop = stop
         self._connecting = connecting
+        self._now = now
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
 
@@ -219,7 +222,7 @@ class Provider:
         if objects.annotation(state, objects.SKIP_AWAIT) == "true":
             return
         seconds = waiting.seconds_for(state, asked.seconds)
-        left = waiting.until_gone(self.cluster(), named, seconds, self._stop, asked.tell)
+        left = waiting.until_gone(self.cluster(), named, seconds, self._stop, asked.tell, self._now)
         if left:
             raise Refused(left)
 
@@ -233,19 +236,19 @@ class Provider:
             return body, []
         if asked.preview:
             return self._previewed(asked, body, manager, new=new), []
-        until = time.monotonic() + _SETTLE_S
+        until = self._now() + _SETTLE_S
         while True:
             try:
                 live = self._apply(asked, body, manager, new=new)
                 break
             except (UnknownKind, ApiRefused) as error:
-                if not _may_settle(error) or time.monotonic() > until or self._stop.is_set():
+                if not _may_settle(error) or self._now() > until or self._stop.is_set():
                     raise
                 self._stop.wait(_AGAIN_S)
         if asked.is_patch:
             return live, []
         seconds = waiting.seconds_for(body, asked.seconds)
-        waited = waiting.until_ready(self.cluster(), live, seconds, self._stop, asked.tell)
+        waited = waiting.until_ready(self.cluster(), live, seconds, self._stop, asked.tell, self._now)
         return waited.live, waited.reasons
 
     def _previewed(self, asked: Asked, body: Object, manager: str, *, new: bool) -> Object:

@@ -81,7 +81,14 @@ def seconds_for(body: Object, asked: float) -> float:
         return DEFAULT_S
 
 
-def until_ready(cluster: Cluster, live: Object, seconds: float, stop: threading.Event, tell: Tell) -> Waited:
+def until_ready(
+    cluster: Cluster,
+    live: Object,
+    seconds: float,
+    stop: threading.Event,
+    tell: Tell,
+    now: Callable[[], float] = time.monotonic,
+) -> Waited:
     """Waits until an object is ready, has failed for good, the time is over, or the engine cancels.
 
     Args:
@@ -90,10 +97,11 @@ def until_ready(cluster: Cluster, live: Object, seconds: float, stop: threading.
         seconds: how long at most.
         stop: set when the engine cancels.
         tell: is told what is waited for, whenever that changes.
+        now: tells seconds.
     """
     if annotation(live, SKIP_AWAIT) == "true":
         return Waited(live, [])
-    end, told, look = time.monotonic() + seconds, "", ClusterLook(cluster)
+    end, told, look = now() + seconds, "", ClusterLook(cluster)
     while True:
         verdict = assess(live, look)
         if verdict.ready:
@@ -102,7 +110,7 @@ def until_ready(cluster: Cluster, live: Object, seconds: float, stop: threading.
             return Waited(live, why_not(cluster, live, verdict.message))
         if stop.is_set():
             return Waited(live, why_not(cluster, live, f"cancelled while waiting: {verdict.message}"))
-        if time.monotonic() > end:
+        if now() > end:
             words = f"not ready after {seconds:.0f} s: {verdict.message}"
             return Waited(live, why_not(cluster, live, words))
         words = "; ".join([verdict.message, *pod_problems(cluster, live)][:2])
@@ -153,7 +161,14 @@ def pod_problems(cluster: Cluster, live: Object) -> list[str]:
         return []
 
 
-def until_gone(cluster: Cluster, body: Object, seconds: float, stop: threading.Event, tell: Tell) -> str:
+def until_gone(
+    cluster: Cluster,
+    body: Object,
+    seconds: float,
+    stop: threading.Event,
+    tell: Tell,
+    now: Callable[[], float] = time.monotonic,
+) -> str:
     """Waits until an object, with this very uid, is gone.
 
     Args:
@@ -162,17 +177,18 @@ def until_gone(cluster: Cluster, body: Object, seconds: float, stop: threading.E
         seconds: how long at most.
         stop: set when the engine cancels.
         tell: is told when it takes long.
+        now: tells seconds.
 
     Returns:
         Why it is still there; empty when it is gone.
     """
-    end, uid, told = time.monotonic() + seconds, metadata(body).get("uid"), False
+    end, uid, told = now() + seconds, metadata(body).get("uid"), False
     while True:
         live = cluster.get(body)
         if live is None or (uid and metadata(live).get("uid") != uid):
             return ""
         left = metadata(live).get("finalizers") or []
-        if stop.is_set() or time.monotonic() > end:
+        if stop.is_set() or now() > end:
             how = "cancelled" if stop.is_set() else f"not gone after {seconds:.0f} s"
             return f"{how}: {full_name(live)} still has the finalizers {left}"
         if not told:
