@@ -205,7 +205,10 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     recorder.run("cost_report.gone", "/cost_report", {"days": 30, "cluster_names": [CLUSTER]})
 
     recorder.begin("endings")
+    # The launch succeeds; that its setup failed is in the job's state alone.
     recorder.run("launch.failing_setup", "/launch", {"task": FAILING, "cluster_name": CLUSTER})
+    over = "FAILED_SETUP"
+    until(lambda: over in str(recorder.run("", "/queue", _queue(), keep=False)), 60.0, 2.0)
     recorder.run("queue.failed_setup", "/queue", _queue())
     recorder.run("down", "/down", {"cluster_name": CLUSTER})
     cancelled = recorder.submit("launch.cancelled", "/launch", {"task": TASK, "cluster_name": CLUSTER})
