@@ -5,7 +5,7 @@
                   the other. Stacks name it `INFRA` (tests.peers.skypilot_server).
     server        a server that asks for no credentials (`SkyPilotServer`): `url`; `kill()` is kill -9 of all
                   of it, `up()` starts it again at the same address. Prices: `PRICES`, USD per GPU and hour.
-    client        a `SkyPilotClient` of that server, for looking.
+    client        a `SkyPilotClient` of that server, for looking; patient. `PATIENT` are its settings.
     guarded       a second server that asks for credentials, behind a proxy: `url`, `admin` (user and
                   password), `seen` (what arrived).
     nothing_left  when the test is over, no cluster of the server and no job that it made is there; what is
@@ -34,12 +34,17 @@ from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.connection import BasicAuth, SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError
 from gpu_clouds.skypilot.models import Refresh
+from gpu_clouds.skypilot.settings import SkyPilotSettings
 from tests.peers import machine, together
 from tests.peers.forwarder import Forwarder, forwarder
 from tests.peers.processes import let_go, until
 from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
 from tests.peers.slurm import Slurm
 
+#: For a machine that has much else to do.
+PATIENT = SkyPilotSettings(
+    request_timeout_s=600.0, launch_timeout_s=900.0, terminate_timeout_s=600.0, status_timeout_s=300.0
+)
 _PARTS: dict[str, float] = {}
 
 
@@ -68,6 +73,7 @@ def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
     open_server.remove()
     begin = time.monotonic()
     open_server.up()
+    open_server.settle()
     _PARTS["the server"] = time.monotonic() - begin
     yield open_server
     open_server.remove()
@@ -76,7 +82,8 @@ def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
 @pytest.fixture(scope="session")
 def client(server: SkyPilotServer) -> Iterator[SkyPilotClient]:
     """A client of the open server."""
-    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker")) as made:
+    connection = SkyPilotConnection(server.url, user_name="looker", settings=PATIENT)
+    with SkyPilotClient(connection) as made:
         yield made
 
 

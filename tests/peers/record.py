@@ -46,15 +46,14 @@ BAD_FIELD = "resources: {infra: slurm/fake, acceleratorz: 'H100:1'}\n"
 FAILING = "resources: {infra: slurm/fake, cpus: 1}\nsetup: exit 3\nrun: echo never\n"
 
 
-def _status(recorder: Recorder, call: str, refresh: str, name: str = CLUSTER, **more: object) -> object:
+def _status(recorder: Recorder, call: str, refresh: str, name: str = CLUSTER, *, keep: bool = True) -> object:
     body = {
         "cluster_names": [name],
         "refresh": refresh,
         "include_credentials": False,
         "include_handle": False,
-        **more,
     }
-    return recorder.run(call, "/status", body)
+    return recorder.run(call, "/status", body, keep)
 
 
 def record_server(recorder: Recorder) -> None:
@@ -212,7 +211,7 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     recorder.run("queue.failed_setup", "/queue", _queue())
     recorder.run("down", "/down", {"cluster_name": CLUSTER})
     cancelled = recorder.submit("launch.cancelled", "/launch", {"task": TASK, "cluster_name": CLUSTER})
-    time.sleep(4.0)
+    until(lambda: on_cloud in slurm.jobs().values(), 120.0, 0.5)
     recorder.run("api_cancel", "/api/cancel", {"request_ids": [cancelled]})
     recorder.result("launch.cancelled.get", cancelled)
     _status(recorder, "status.cancelled_launch", "NONE")

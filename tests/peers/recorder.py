@@ -158,7 +158,8 @@ class Recorder:
         """Sends a call, waits for its result; both are recorded, the second as `<call>.get`."""
         begin = time.monotonic()
         value = self.result(f"{call}.get", self.submit(call, path, body, keep), keep)
-        print(f"  {call}: {time.monotonic() - begin:.1f} s", flush=True)
+        if keep:
+            print(f"  {call}: {time.monotonic() - begin:.1f} s", flush=True)
         return value
 
     def stream(

@@ -165,6 +165,21 @@ class SkyPilotServer:
                 return dict(content)
         return None
 
+    def settle(self, wait_s: float = 240.0) -> None:
+        """Waits until the server has looked at its clouds, as it does after each start; it is slow until then.
+
+        Args:
+            wait_s: real seconds; it is no error when it takes longer.
+        """
+        url = f"{self.url}/api/status?request_ids=skypilot-server-on-boot-check"
+
+        def over() -> bool:
+            with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=10) as answer:
+                return any(row.get("finished_at") for row in json.load(answer))
+            return False
+
+        until(over, wait_s, 0.5)
+
     def kill(self, wait_s: float = 20.0) -> None:
         """Kills the server with everything that it has started, as a crash of its machine would.
 

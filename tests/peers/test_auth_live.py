@@ -9,11 +9,11 @@ import pytest
 from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.connection import BasicAuth, BearerToken, SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError
-from tests.peers.conftest import Guarded
+from tests.peers.conftest import PATIENT, Guarded
 
 
 def connect(guarded: Guarded, auth: BasicAuth | BearerToken | None) -> SkyPilotClient:
-    return SkyPilotClient(SkyPilotConnection(guarded.url, auth=auth))
+    return SkyPilotClient(SkyPilotConnection(guarded.url, auth=auth, settings=PATIENT))
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.connection import SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, RequestLostError
 from gpu_clouds.skypilot.models import Refresh
-from tests.peers.conftest import end
+from tests.peers.conftest import PATIENT, end
 from tests.peers.processes import until
 from tests.peers.skypilot_server import INFRA, PRICES, SkyPilotServer
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 #: Longer than a launch on a machine that has much else to do.
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 
 
 def task(gpus: str, run: str = "") -> str:
@@ -196,7 +196,7 @@ def _while_restarting(server: SkyPilotServer, call) -> None:
 
 def test_logs_for_asyncio_arrive_while_the_launch_runs(server, name):
     """The steps of a launch, line by line, before it has ended."""
-    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker")) as own:
+    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker", settings=PATIENT)) as own:
         pending = own.launch(task("H100:1"), name)
 
         async def read() -> tuple[int, str]:

@@ -62,7 +62,8 @@ def up(yes: bool = False) -> Peers:
     slurm = slurm_up(yes, parts)
     server = SkyPilotServer(home_of("open", slurm.root), slurm.client_config)
     with _timed(parts, "the server"):
-        server.up()
+        if server.up():
+            server.settle()
     return Peers(slurm, server, parts)
 
 
