@@ -166,7 +166,7 @@ class SkyPilotServer:
         return None
 
     def settle(self, wait_s: float = 240.0) -> None:
-        """Waits until the server has looked at its clouds, as it does after each start; it is slow until then.
+        """Waits until the server has looked at its clouds, as after each start; it is slow until then.
 
         Args:
             wait_s: real seconds; it is no error when it takes longer.
