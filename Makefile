@@ -96,5 +96,6 @@ lock: ## Pin every package again (needs uv); UPGRADE=--upgrade takes newer versi
 .PHONY: clean
 clean: ## Remove .venv, state and caches of this checkout (after make down)
 	@if [ -e .gpuplane/emulators/endpoints.json ]; then echo "The dev stack may be up: run make down first."; exit 1; fi
+	@if [ -e .gpuplane/kubernetes/cluster.json ]; then echo "The Kubernetes API may be up: run make kubernetes-down first."; exit 1; fi
 	rm -rf .venv .gpuplane .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -157,11 +157,13 @@ def test_a_crd_its_resource_and_a_change_to_somebody_elses_object(new_stack, nam
     group = f"g{secrets.token_hex(4)}.example.com"
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}, "data": {"a": "1"}}
     kubectl("-n", namespace, "apply", "-f", "-", input=yaml.safe_dump(theirs))
-    stack = new_stack(text_of("custom.py"), config={"namespace": namespace, "group": group})
+    config = {"namespace": namespace, "group": group, "kubernetes:namespace": namespace}
+    stack = new_stack(text_of("custom.py"), config=config)
     stack.preview().expect_ok()
     stack.up().expect_ok()
     model = objects.get(f"/apis/{group}/v1/namespaces/{namespace}/models/llama")
     assert model["spec"] == {"gpus": 8}
+    assert objects.exists(f"/apis/{group}/v1/namespaces/{namespace}/models/second")
     path = f"{CORE}/{namespace}/configmaps/theirs"
     assert objects.get(path)["data"] == {"a": "1", "ours": "yes"}
     assert changes(stack.up().expect_ok()) == {}
@@ -388,6 +390,27 @@ def plugin_pids(folder: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_what_an_autoscaler_has_set_is_left_alone(new_stack, namespace, objects, kubectl):
+    body = """
+    labels = {"app": "web"}
+    k8s.apps.v1.Deployment("web", metadata={"name": "web", "namespace": %r}, spec={
+        "replicas": 1,
+        "selector": {"match_labels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": %r}]}},
+    }, opts=pulumi.ResourceOptions(ignore_changes=["spec.replicas"]))
+    """
+    stack = new_stack(inline(body % (namespace, "x:1")))
+    stack.up().expect_ok()
+    kubectl("-n", namespace, "scale", "deployment", "web", "--replicas", "3")
+    stack.set_program(inline(body % (namespace, "x:2")))
+    assert changes(stack.up().expect_ok()) == {"web": "update"}
+    found = objects.get(f"{APPS}/{namespace}/deployments/web")
+    assert found["spec"]["replicas"] == 3
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "x:2"
+    assert changes(stack.up("--refresh").expect_ok()) == {}
+    stack.destroy().expect_ok()
 
 
 def test_nothing_waits_when_it_need_not(new_stack, namespace):

@@ -3,7 +3,7 @@
 - `servicer`: the calls of the engine; `settings`: the provider's configuration.
 - `cluster`: the Kubernetes API; `waiting`: until an object is ready; `readiness`: when it is; `pods`: why
   not.
-- `values`, `objects`, `diff`, `replacing`: pure work on inputs and objects.
+- `values`, `objects`, `diff`, `replacing`, `ignoring`: pure work on inputs and objects.
 - `rendering`: `renderYamlToDirectory`; `functions`: YAML files, Helm charts and Kustomize folders.
 
 docs/stand-ins.md says what it lacks.

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.standins.kubernetes import objects, rendering, waiting
+from engine.standins.kubernetes import ignoring, objects, rendering, waiting
 from engine.standins.kubernetes.cluster import ApiRefused, Cluster, UnknownKind, Unreachable, connect
 from engine.standins.kubernetes.objects import full_name, metadata
 from engine.standins.kubernetes.readiness import assess
@@ -127,7 +127,9 @@ class Provider:
         state = self._state(asked, live, inputs, manager, str(inputs.value.get("apiVersion")))
         return Outcome("" if asked.preview else full_name(live), state, inputs, tuple(reasons))
 
-    def update(self, asked: Asked, id_: str, state: Object, inputs: Loaded) -> Outcome:
+    def update(
+        self, asked: Asked, id_: str, state: Object, inputs: Loaded, ignored: Sequence[str] = ()
+    ) -> Outcome:
         """Changes an object and waits until it is ready again. Arguments and errors as for `create`.
 
         Args:
@@ -135,12 +137,15 @@ class Provider:
             id_: the engine's id.
             state: the outputs of the last run.
             inputs: checked ones.
+            ignored: the places of `ignoreChanges`.
         """
         manager = str(state.get(FIELD_MANAGER) or objects.manager(asked.urn))
         wanted = inputs.value
         if "generateName" in metadata(wanted):  # it has a name by now
             names = objects.reference(id_, wanted)["metadata"]
             wanted = {**wanted, "metadata": {**metadata(wanted), **names}}
+        if ignored and self.settings.render is None and not has_unknown(metadata(wanted)):
+            wanted = ignoring.with_live_values(wanted, self.cluster().get(wanted) or {}, ignored)
         live, reasons = self._put(asked, wanted, manager, new=False)
         first = str(state.get(INITIAL_VERSION) or wanted.get("apiVersion"))
         return Outcome(id_, self._state(asked, live, inputs, manager, first), inputs, tuple(reasons))

@@ -165,7 +165,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Changes an object."""
         inputs, state = self._loaded(request.news), self._loaded(request.olds).value
         asked = self._asked(request, preview=request.preview)
-        outcome = self._do(context, lambda: self._provider.update(asked, request.id, state, inputs))
+        ignored = list(request.ignoreChanges)
+        outcome = self._do(context, lambda: self._provider.update(asked, request.id, state, inputs, ignored))
         self._check_ready(context, outcome, "was updated and is not ready")
         return proto.UpdateResponse(properties=_dumped(outcome.state))
 

@@ -37,6 +37,10 @@ k8s.apiextensions.CustomResource(
     metadata={"name": "llama", "namespace": namespace},
     spec={"gpus": 8},
 )
+# Neither is anything known about namespaces of the kind when the first run checks this one.
+k8s.apiextensions.CustomResource(
+    "second", api_version=f"{group}/v1", kind="Model", metadata={"name": "second"}, spec={"gpus": 1}
+)
 k8s.core.v1.ConfigMapPatch(
     "patch",
     metadata={

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.standins.kubernetes import objects
+from engine.standins.kubernetes import ignoring, objects
 from engine.standins.kubernetes.checking import Checked, Naming, check
 from engine.standins.kubernetes.values import UNKNOWN, Loaded, Object, Path
 
@@ -184,3 +184,35 @@ def test_values_of_a_secret_are_secret_whoever_says_so_and_nulls_go():
 def test_inputs_that_cannot_be(body, token, naming, property_):
     failures = checked(body, token=token, naming=naming).failures
     assert [name for name, _ in failures] == [property_]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("spec.replicas", ("spec", "replicas")),
+        ("spec.containers[0].image", ("spec", "containers", 0, "image")),
+        ('metadata.annotations["a.b/c"]', ("metadata", "annotations", "a.b/c")),
+        ('["x\\"y"]', ('x"y',)),
+        ("spec.containers[*].image", ()),
+        ("", ()),
+    ],
+)
+def test_places_that_the_program_wants_left_alone(text, steps):
+    assert ignoring.parse(text) == steps
+
+
+@pytest.mark.parametrize(
+    ("ignored", "expected"),
+    [
+        (["spec.replicas"], {"replicas": 5, "items": [1, 2]}),
+        (["spec.items[0]"], {"replicas": 2, "items": [8, 2]}),
+        (["spec.items[7]", "spec.no.such", "spec.items[*]"], {"replicas": 2, "items": [1, 2]}),
+        (["spec.other"], {"replicas": 2, "items": [1, 2], "other": "x"}),
+        (["spec"], {"replicas": 5, "items": [8, 9], "other": "x"}),
+    ],
+)
+def test_what_is_ignored_is_stored_as_the_server_has_it(ignored, expected):
+    body = {"spec": {"replicas": 2, "items": [1, 2]}}
+    live = {"spec": {"replicas": 5, "items": [8, 9], "other": "x"}}
+    assert ignoring.with_live_values(body, live, ignored)["spec"] == expected
+    assert body == {"spec": {"replicas": 2, "items": [1, 2]}}
