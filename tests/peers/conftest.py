@@ -39,7 +39,7 @@ from tests.peers import machine, together
 from tests.peers.forwarder import Forwarder, forwarder
 from tests.peers.processes import let_go, until
 from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
-from tests.peers.slurm import Slurm
+from tests.peers.slurm import OPERATOR, Slurm
 
 #: For a machine that has much else to do.
 PATIENT = SkyPilotSettings(
@@ -70,6 +70,9 @@ def slurm() -> Iterator[Slurm]:
 def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
     """The server that asks for no credentials."""
     open_server = SkyPilotServer(home_of("test", slurm.root), slurm.client_config)
+    # What a session left that was killed; this one is alone, and the jobs of other servers are not touched.
+    stale = (OPERATOR, *(f"{name}-" for name in open_server.clusters()))
+    slurm.cancel(*(name for name in slurm.jobs().values() if name.startswith(stale)))
     open_server.remove()
     begin = time.monotonic()
     open_server.up()

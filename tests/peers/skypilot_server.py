@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 import urllib.request
@@ -200,6 +201,17 @@ class SkyPilotServer:
         self._record.remove("server")
         if not until(lambda: not listens(self.port) and not listens(_queue_port(self.port)), wait_s):
             raise PeerError(f"the port {self.port} of the SkyPilot server or of its queue is still in use")
+
+    def clusters(self) -> list[str]:
+        """Names of the clusters that it knows, read from its state; it need not run for that."""
+        state = self.folder / ".sky" / "state.db"
+        if not state.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"{state.as_uri()}?mode=ro", uri=True)) as database:
+            try:
+                return [str(name) for (name,) in database.execute("SELECT name FROM clusters")]
+            except sqlite3.Error:  # it was killed before it had made its tables
+                return []
 
     def remove(self) -> None:
         """Stops the server and removes its folder."""

@@ -32,6 +32,8 @@ from tests.peers.processes import (
 
 #: The cluster's name for SkyPilot: `infra: slurm/fake`.
 CLUSTER = "fake"
+#: Begin of the names of an operator's jobs.
+OPERATOR = "operator-"
 _DAEMONS = ("munged", "slurmctld", *(f"slurmd-{node}" for node in NODES), "sshd")
 
 
@@ -135,10 +137,15 @@ class Slurm:
         return dict(line.rsplit(None, 1) for line in lines if line.strip())
 
     def cancel(self, *names: str) -> None:
-        """Preempts jobs as an operator would: `scancel`, all jobs when none is named."""
+        """Preempts the jobs of these names as an operator would: `scancel`."""
         for job, name in self.jobs().items():
-            if not names or name in names:
+            if name in names:
                 self.command("scancel", job)
+
+    def cancel_all(self) -> None:
+        """Cancels every job, whosever it is."""
+        for job in self.jobs():
+            self.command("scancel", job)
 
     def empty(self, wait_s: float = 0.0) -> bool:
         """Whether no job is left, within `wait_s` real seconds."""
@@ -162,7 +169,7 @@ class Slurm:
         Returns:
             The job's name, for `cancel`.
         """
-        name = f"operator-{time.time_ns()}"
+        name = f"{OPERATOR}{time.time_ns()}"
         # As the cluster's user: root's jobs would need a folder that every node can write.
         done = self._ssh(
             f"sbatch --job-name={name} --gres=gpu:{gpus} --output=/dev/null --wrap='sleep 100000'"
@@ -215,7 +222,7 @@ class Slurm:
         running = self.running()
         if "slurmctld" in running and "munged" in running:
             with contextlib.suppress(PeerError, subprocess.TimeoutExpired):
-                self.cancel()
+                self.cancel_all()
                 self.empty(20.0)
         for name in reversed(_DAEMONS):
             if name in running:
