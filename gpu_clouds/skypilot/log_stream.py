@@ -114,7 +114,7 @@ class LogStream:
                 return 0.0
         if error.is_rate_limited or error.status_code >= 500:
             return self._wait(error)
-        raise counted(error)
+        raise counted(error) from None
 
     def lost(self, error: httpx.RequestError) -> float:
         """The same for a connection that was lost or not made."""
@@ -131,7 +131,7 @@ class LogStream:
         self._delivered_then = self.progress.delivered
         wait = self.rules.wait_before(self._failures, now - self._failing_since, error.retry_after_s)
         if wait is None:
-            raise counted(error)
+            raise counted(error) from None
         self._tried_anew = False
         METRICS.count("skypilot_api_retries_total", operation=self.operation)
         return wait
