@@ -1,5 +1,6 @@
 """Serves one engine until it ends."""
 
+import logging
 import sys
 import threading
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments: the engine's address; further ones are passed over.
     """
     raise_fence()
+    # What it warns about comes back as an error, which the engine shows with the resource.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     threading.stack_size(_STACK_BYTES)
     server = grpc.server(
         futures.ThreadPoolExecutor(_OPERATIONS, thread_name_prefix="operation"),

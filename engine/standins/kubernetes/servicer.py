@@ -91,11 +91,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(self, request: Any, context: Any) -> Any:
         """Takes the configuration, and says that this is a stand-in."""
         given = values.load(request.args)
-        self._secrets.learn(given.value, given.secrets)
         try:
-            self._provider = Provider(settings.read(given.value), self._stop)
+            found = settings.read(given.value)
         except BadSettings as error:
             self._fail(context, f"{error.name}: {error}")
+        # Most words of a kubeconfig are in many messages: only its credentials are taken out of them.
+        self._secrets.learn(given.value, given.secrets - {("kubeconfig",)})
+        self._secrets.learn(settings.credentials(found.kubeconfig), [()])
+        self._provider = Provider(found, self._stop)
         if announcing.is_first(self._engine_address):
             self._log("", announcing.MESSAGE, engine_pb2.WARNING, ephemeral=False)
         return proto.ConfigureResponse(

@@ -12,6 +12,7 @@ from engine.standins.kubernetes.values import UNKNOWN, Object
 
 # A path is shorter than any kubeconfig; and a file system refuses to look for longer names.
 _LONGEST_PATH = 1024
+_CREDENTIALS = ("token", "password", "client-key-data", "client-certificate-data")
 
 
 class BadSettings(Exception):
@@ -143,3 +144,15 @@ def _server(values: Object) -> str:
     clusters = {each.get("name"): each.get("cluster") or {} for each in config.get("clusters") or []}
     name = (contexts.get(context) or {}).get("cluster")
     return str((clusters.get(name) or {}).get("server") or "")
+
+
+def credentials(config: Mapping[str, Any] | None) -> list[str]:
+    """The texts of a kubeconfig that no message may hold."""
+    found: list[str] = []
+    for user in (config or {}).get("users") or []:
+        own = user.get("user") if isinstance(user, dict) else None
+        if isinstance(own, dict):
+            found += [str(own[key]) for key in _CREDENTIALS if own.get(key)]
+            variables = (own.get("exec") or {}).get("env") or []
+            found += [str(each.get("value") or "") for each in variables]
+    return found
