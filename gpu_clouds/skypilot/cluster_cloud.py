@@ -33,8 +33,8 @@ class DeclaredClusterCloud(SkyPilotCloud):
             `autostop`, …), `setup`, `run`, `envs`, `secrets`. Our labels are added to it.
         retry_until_up: The server waits for capacity instead of failing; the caller's deadline ends that.
         secrets: Values that no error may carry, besides those of `envs` and `secrets`.
-        beside: The server as another cluster sees it: what it knows of launches and prices is shared, so that a
-            listing of the one tells of the other too.
+        beside: The server as another cluster sees it: what it knows of launches and prices is shared, so that
+            a listing of the one tells of the other too.
     """
 
     def __init__(
