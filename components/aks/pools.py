@@ -15,6 +15,23 @@ from stack_config.kubernetes_clusters import AksCluster, PoolTaint
 DRIVERS = {"cloud": "Install", "operator": "None", "none": "None"}
 """What AKS calls the owners of the driver; the device plugin is never AKS's."""
 
+IMMUTABLE = (
+    "availabilityZones",
+    "capacityReservationGroupID",
+    "enableEncryptionAtHost",
+    "enableNodePublicIP",
+    "gpuProfile.driver",
+    "osDiskSizeGB",
+    "osDiskType",
+    "osType",
+    "proximityPlacementGroupID",
+    "scaleSetEvictionPolicy",
+    "scaleSetPriority",
+    "spotMaxPrice",
+    "vnetSubnetID",
+)
+"""What AKS refuses to change (PropertyChangeNotAllowed) and the provider does not replace for by itself."""
+
 SPOT_LABEL = ("kubernetes.azure.com/scalesetpriority", "spot")
 """What AKS adds to spot pools by itself; declared, so that it is no difference."""
 
@@ -103,6 +120,7 @@ def _pool(
                 depends_on=list(control.ready),
                 # The autoscaler changes it; and two pools of one name can't be.
                 ignore_changes=["count"] if plan.autoscaled else [],
+                replace_on_changes=list(IMMUTABLE),
                 delete_before_replace=True,
             ),
         ),

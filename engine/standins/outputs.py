@@ -18,6 +18,9 @@ MARK = "__standIn"
 
 _MADE_BY = "no cloud has made this"
 
+_IDENTITIES = "userAssignedIdentities"
+"""Azure takes them as a list of ids and answers with an object: id -> what it knows of it."""
+
 
 def preview(inputs: Values, computed: Mapping[str, Any], kind: Kind) -> Values:
     """What is known before an object exists: its inputs; what the cloud decides is unknown.
@@ -67,12 +70,20 @@ def updated(inputs: Values, olds: Values, old_inputs: Values, kind: Kind, *, in_
 
 def _completed(inputs: Values, table: Mapping[str, Any]) -> Values:
     """Inputs; objects among them with what the cloud adds inside (`vpcConfig.clusterSecurityGroupId`)."""
-    found = dict(inputs)
+    found = {name: _answered(value) for name, value in inputs.items()}
     for name, added in table.items():
         given = found.get(name)
         if isinstance(given, Mapping) and isinstance(added, Mapping):
             found[name] = {**added, **given}
     return found
+
+
+def _answered(value: Any) -> Any:
+    """An input as the cloud gives it back."""
+    if not isinstance(value, Mapping) or not isinstance(value.get(_IDENTITIES), list):
+        return value
+    ids = value[_IDENTITIES]
+    return {**value, _IDENTITIES: UNKNOWN if UNKNOWN in ids else {each: {} for each in ids}}
 
 
 def _unknown(template: Any) -> Any:

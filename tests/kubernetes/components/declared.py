@@ -1,5 +1,6 @@
-"""What a component declares, with Pulumi's mocks in the engine's place; every input is held to the SDK's types and
-to the rules of the stand-ins. No cloud has seen any of it.
+"""What a component declares, with Pulumi's mocks in the engine's place.
+
+Every input is held to the SDK's types and to the rules of the stand-ins. No cloud has seen any of it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import pulumi
 import pulumi.runtime
 from pulumi.runtime import mocks
 
-from engine.standins import aws, azure_native, gcp
+from engine.standins import aws, azure_native, gcp, naming, outputs
 from engine.standins.cloud import Cloud
 from engine.standins.sdk_types import Sdk
+from engine.standins.tables import Kind
 from engine.standins.validation import Validator
 
 CLOUDS: dict[str, Cloud] = {
@@ -26,34 +28,7 @@ CLOUDS: dict[str, Cloud] = {
 }
 VALIDATORS = {name: Validator(cloud, Sdk(name)) for name, cloud in CLOUDS.items()}
 
-ACCOUNT = "123456789012"
 USER_KUBECONFIG = "YXBpVmVyc2lvbjogdjEKa2luZDogQ29uZmlnCg=="
-OUTPUTS: dict[str, dict[str, Any]] = {
-    "aws:eks/cluster:Cluster": {
-        "arn": f"arn:aws:eks:us-east-1:{ACCOUNT}:cluster/train",
-        "endpoint": "https://203.0.113.7",
-        "certificateAuthority": {"data": "Y2E="},
-    },
-    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 3},
-    "aws:eks/nodeGroup:NodeGroup": {"resources": [{"autoscalingGroups": [{"name": "eks-small-1"}]}]},
-    "gcp:container/cluster:Cluster": {
-        "endpoint": "203.0.113.8",
-        "masterAuth": {"clusterCaCertificate": "Y2E="},
-    },
-    "gcp:serviceaccount/account:Account": {"email": "train@inference-prod.iam.gserviceaccount.com"},
-    "azure-native:network:PublicIPAddress": {"ipAddress": "203.0.113.9"},
-    "azure-native:managedidentity:UserAssignedIdentity": {
-        "principalId": "7b2f9c1e-0d4a-4c55-9d0e-2f6a1b3c4d5e"
-    },
-}
-"""What a cloud would add, as far as components read it."""
-
-IDS = {
-    "aws:ec2/vpc:Vpc": "vpc-0123456789abcdef0",
-    "aws:ec2/subnet:Subnet": "subnet-0123456789abcdef0",
-    "aws:ec2/securityGroup:SecurityGroup": "sg-0123456789abcdef0",
-    "aws:ec2/launchTemplate:LaunchTemplate": "lt-0123456789abcdef0",
-}
 
 
 @dataclass
@@ -93,9 +68,26 @@ class Declared:
         return {typ.split(":")[-1] for typ, _ in self.inputs}
 
 
+def _answer(cloud: Cloud, token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Id and outputs as the stand-in makes them."""
+    kind, settings = cloud.tables.kinds.get(token, Kind()), cloud.settings({})
+    values = {
+        key: value["value"] if isinstance(value, dict) and "value" in value and len(value) == 2 else value
+        for key, value in inputs.items()
+    }
+    if kind.name:
+        values.setdefault(kind.name, name)
+    identifier = naming.identifier(kind, values, settings, name)
+    filling = naming.Filling({**values, "id": identifier}, settings, name)
+    made = outputs.created(values, {}, kind, filling)
+    if token.endswith(":ManagedCluster"):
+        made["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
+    return identifier, made
+
+
 class _Mocks(mocks.Mocks):
-    def __init__(self, declared: Declared, calls: dict[str, dict[str, Any]]) -> None:
-        self._declared, self._calls = declared, calls
+    def __init__(self, declared: Declared, calls: dict[str, dict[str, Any]], preview: bool) -> None:
+        self._declared, self._calls, self._preview = declared, calls, preview
         self.loops: set[asyncio.AbstractEventLoop] = set()
         self._lock = threading.Lock()
 
@@ -104,17 +96,13 @@ class _Mocks(mocks.Mocks):
             self.loops.add(asyncio.get_event_loop())
             self._declared.inputs[args.typ, args.name] = args.inputs
             validator = VALIDATORS.get(args.typ.split(":")[0])
-            if validator:
+            # In a preview, mocks leave unknown inputs out.
+            if validator and not self._preview:
                 found = validator.findings(args.typ, args.inputs)
                 self._declared.findings += [f"{args.typ} {args.name}: {each.line}" for each in found]
-        made = {**args.inputs, **OUTPUTS.get(args.typ, {})}
-        if args.typ == "aws:eks/cluster:Cluster":
-            made["vpcConfig"] = {**args.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-0fedcba9876543210"}
-        if args.typ.endswith(":ManagedCluster"):
-            made["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {}}
-        if args.typ.endswith("iam/role:Role"):
-            made |= {"arn": f"arn:aws:iam::{ACCOUNT}:role/{args.name}", "name": args.name}
-        return IDS.get(args.typ, f"{args.name}-id"), made
+        if validator is None or args.typ.startswith("pulumi:"):
+            return f"{args.name}-id", args.inputs
+        return _answer(CLOUDS[args.typ.split(":")[0]], args.typ, args.name, args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         answers = {
@@ -153,7 +141,7 @@ def declare(
         calls: Function -> answer.
     """
     declared = Declared()
-    recorder = _Mocks(declared, calls or {})
+    recorder = _Mocks(declared, calls or {}, preview)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(

@@ -1,4 +1,4 @@
-"""Every kind of pool on every cloud: what is declared has the SDK's types and keeps the rules that are known."""
+"""Every kind of pool on every cloud: what is declared has the SDK's types and keeps the known rules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from components.eks_gpu_cluster import EksGpuCluster, EksGpuClusterArgs
 from components.gke_gpu_cluster import GkeGpuCluster, GkeGpuClusterArgs
 from tests.kubernetes.components.declared import Declared, declare
 from tests.unit.components.kubernetes_pools.clusters import RESERVATIONS, cluster, stack
+
+# The SDKs say so of themselves when they are imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
 
 BLOCK = {"capacity": "block", "reservation": "cr-0123456789abcdef0", "zones": ["us-east-1a"]}
 EKS_ARN = "arn:aws:kms:us-east-1:123456789012:key/7b2f9c1e"
