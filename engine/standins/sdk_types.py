@@ -15,6 +15,7 @@ import json
 import re
 import threading
 import typing
+import warnings
 from collections import abc
 from dataclasses import dataclass
 from importlib import metadata
@@ -68,7 +69,9 @@ class Sdk:
     @functools.cache  # noqa: B019 - one Sdk lives as long as the process
     def _classes(self, token: str) -> tuple[type, type]:
         module_name, name = self._registry[token]
-        with self._lock:
+        with self._lock, warnings.catch_warnings():
+            # The SDKs warn of their own deprecated resources.
+            warnings.simplefilter("ignore", DeprecationWarning)
             module = importlib.import_module(module_name)
             resource = getattr(module, name)
             arguments = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")

@@ -45,9 +45,11 @@ def node_group_scaling(values: Values) -> Iterator[Finding]:
     """Sizes of a node group."""
     yield from between(values, "scalingConfig.minSize", 0, 450)
     yield from between(values, "scalingConfig.maxSize", 1, 450)
-    yield from ordered(values, "scalingConfig.minSize", "scalingConfig.maxSize")
-    yield from ordered(values, "scalingConfig.minSize", "scalingConfig.desiredSize")
-    yield from ordered(values, "scalingConfig.desiredSize", "scalingConfig.maxSize")
+    crossed = list(ordered(values, "scalingConfig.minSize", "scalingConfig.maxSize"))
+    yield from crossed
+    if not crossed:
+        yield from ordered(values, "scalingConfig.minSize", "scalingConfig.desiredSize")
+        yield from ordered(values, "scalingConfig.desiredSize", "scalingConfig.maxSize")
     yield from exclusive(
         values,
         "updateConfig.maxUnavailable",
