@@ -19,6 +19,7 @@ from gpu_clouds.skypilot.task import as_text
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ROOM_USD = 0.001
 """Prices are sums of rounded numbers: a tenth of a cent above the cap passes."""
+_NO_CLOUD = "NoCloudAccessError"
 _PLAN_S = 45.0
 _PLAN_NAME = "gpuplane-plan"
 """A name that no cluster has: only a plan is made under it."""
@@ -79,6 +80,13 @@ def server_rules(
             cloud.client.launch(text, _PLAN_NAME, dryrun=True, secrets=secrets).result(_PLAN_S)
     except ApiError as error:
         known = as_cloud_error(error)
+        if error.error_code == _NO_CLOUD:
+            yield CheckFailure(
+                _place(inputs),
+                "the SkyPilot server has no cloud that it can use for this: give it an account of one, and "
+                "run `sky check` there",
+            )
+            return
         if not isinstance(known, ValidationError | CapacityError | ConflictError):
             raise
         yield CheckFailure(_place(inputs), f"the SkyPilot server refuses it: {reason_of(known.message)}")

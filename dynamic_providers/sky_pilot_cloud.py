@@ -38,8 +38,8 @@ class StackCluster(DeclaredClusterCloud):
     ) -> None:
         super().__init__(
             server.client,
-            # A name of its own: the listings that nodes and guards share by account name tell GPUs, and what is
-            # one of several choices here would be taken for a wrong one.
+            # A name of its own: the listings that nodes and guards share by account name tell GPUs, and what
+            # is one of several choices here would be taken for a wrong one.
             f"{server.credentials}:clusters",
             inputs.launch_task(),
             retry_until_up=inputs.retry_until_up,

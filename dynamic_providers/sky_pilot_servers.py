@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from enum import Enum
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -76,6 +77,14 @@ class ServerInputs(Inputs):
     def server_name(self) -> str:
         """What stands for the server where a credential set has its name."""
         return self.credentials or self.endpoint
+
+
+class Trouble(Enum):
+    """Whether a server can be asked: it can; not now, which is told; or it does not accept us."""
+
+    NONE = 0
+    NOT_NOW = 1
+    REFUSED = 2
 
 
 ServerModel = TypeVar("ServerModel", bound=ServerInputs)
@@ -166,8 +175,8 @@ class SkyPilotProvider(Provider):
         """The calls of the server."""
         return self.cloud(server).client
 
-    def reachable(self, server: ServerInputs, unknown: frozenset[str], what: str) -> bool:
-        """Whether the server can be asked now; says so where it can not. For `check`: never an error.
+    def trouble(self, server: ServerInputs, unknown: frozenset[str], what: str) -> Trouble:
+        """Whether the server can be asked now; says so where it can not. For `check`.
 
         Args:
             server: The server; unknown parts have their default.
@@ -178,11 +187,17 @@ class SkyPilotProvider(Provider):
             progress(
                 f"the SkyPilot server is not known yet: {what} will be checked when it is there", keep=True
             )
-            return False
+            return Trouble.NOT_NOW
         health = self._health(server)
+        if health.needs_auth:
+            return Trouble.REFUSED
         if not health:
             progress(f"warning: {what} can't be checked now: {health.reason}", keep=True)
-        return bool(health)
+        return Trouble.NONE if health else Trouble.NOT_NOW
+
+    def reason(self, server: ServerInputs) -> str:
+        """Why the server can't be used."""
+        return self._health(server).reason
 
     def _health(self, server: ServerInputs) -> HealthCheck:
         """A check of at most 10 s; a good one holds for this process."""
@@ -225,12 +240,16 @@ def checked_on_server(
     if inputs is None or result.failures or result.inputs == own_props(olds):
         return result
     name = current_call().name or "this resource"
-    if provider.reachable(inputs, unknown, name):
+    place = "credentials" if inputs.credentials else "token"
+    trouble = provider.trouble(inputs, unknown, name)
+    if trouble is Trouble.REFUSED:
+        failures.append(CheckFailure(place, provider.reason(inputs)))
+    elif trouble is Trouble.NONE:
         try:
             with cloud_errors():
                 failures += ask(inputs, unknown)
         except _FOR_GOOD as error:
-            failures.append(CheckFailure("credentials" if inputs.credentials else "token", error.message))
+            failures.append(CheckFailure(place, error.message))
         except CancelledError:
             raise
         except GpuCloudError as error:

@@ -28,6 +28,7 @@ from gpu_clouds.skypilot.errors import ApiError, cloud_errors
 from gpu_clouds.skypilot.models import Refresh
 
 COMPUTED = ("workspaceName",)
+_SETTINGS = ("private", "allowedUsers", "clouds")
 _OURS = ("private", "allowed_users")
 _TOLD = frozenset({"writable", "read_only"})
 """What the server adds about the caller; no setting."""
@@ -109,7 +110,9 @@ class SkyPilotWorkspaceProvider(SkyPilotProvider):
             found = self.client(inputs).workspaces().get(inputs.name)
         if found is None:
             return dynamic.ReadResult("", {})
-        new = {**outs, **_settings(found, inputs)}
+        # What has its default is left out, as in the inputs.
+        rest = {key: value for key, value in outs.items() if key not in _SETTINGS}
+        new = {**rest, **_settings(found, inputs)}
         return dynamic.ReadResult(id, new, inputs_in(WorkspaceInputs, new))
 
     def update_preview(self, id: str, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
@@ -199,8 +202,7 @@ def _settings(found: Mapping[str, Any], inputs: WorkspaceInputs) -> dict[str, An
     read = WorkspaceInputs.model_validate(
         {"stackId": inputs.stack_id, "workspace": inputs.workspace, **settings}
     ).as_props()
-    # What has its default is left out, as in the inputs.
-    return {key: read.get(key) for key in ("private", "allowedUsers", "clouds")}
+    return {key: read[key] for key in _SETTINGS if key in read}
 
 
 def _refuse_with_clusters(client: SkyPilotClient, workspace: str) -> None:

@@ -161,7 +161,8 @@ def test_a_server_that_is_away_is_a_warning_in_check_and_an_error_in_create(
 
 def test_a_refused_token_is_one_clear_error(provider: SkyPilotClusterProvider, sky: StackSky):
     sky.refused = 401
-    assert told(provider.check({}, cluster())) == []  # a warning: the health check tells
+    ((place, text),) = told(provider.check({}, cluster()))
+    assert place == "credentials" and "401" in text
     with pytest.raises(AuthError):
         provider.create(cluster())
 
