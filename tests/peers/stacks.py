@@ -6,13 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpu_clouds.skypilot.client import SkyPilotClient
 from tests.engine.harness import REPOSITORY, Result, Running, Stack
+from tests.peers.processes import until
+from tests.peers.slurm import Slurm
 
 STACK_ID = "peerstst"
 PREFIX = f"gp-p-{STACK_ID}-"
 SLOW_S = 900.0
 CANARY = "canary-77b1e0"
 """Part of every secret: no state, output or log may have it in clear text."""
+
+
+def machines(slurm: Slurm) -> dict[str, str]:
+    """Jobs of Slurm that are clusters of such a stack: name -> state."""
+    return {name: state for name, state in slurm.job_states().items() if name.startswith(PREFIX)}
+
+
+def none_left(slurm: Slurm, client: SkyPilotClient | None = None) -> bool:
+    """Whether such a stack has left nothing, on Slurm and at the server."""
+    known = [] if client is None else [record.name for record in client.status()]
+    gone = until(lambda: not machines(slurm), 30.0, 0.2)
+    return gone and not [name for name in known if name.startswith(PREFIX)]
 
 
 class PeerStack:

@@ -14,7 +14,7 @@ import yaml
 from tests.engine.harness import REPOSITORY, wait_until
 from tests.peers.processes import free_ports
 from tests.peers.slurm import Slurm
-from tests.peers.stacks import PREFIX, PeerStack
+from tests.peers.stacks import PeerStack, machines, none_left
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((REPOSITORY / "Pulumi.slurm.yaml").read_text(encoding="utf-8"))
 PATIENCE_S = 400.0
@@ -56,11 +56,7 @@ def test_a_destroy_after_a_kill_leaves_nothing(tmp_path: Path, slurm: Slurm):
     world = PeerStack(tmp_path, config)
     running = world.start("up")
     running.wait_for_host(PATIENCE_S)
-    wait_until(
-        lambda: [name for name in slurm.job_states() if name.startswith(PREFIX)],
-        PATIENCE_S,
-        f"the launch has a machine:\n{running.output}",
-    )
+    wait_until(lambda: machines(slurm), PATIENCE_S, "the launch has a machine")
     running.kill_engine()
     running.kill_host()
     assert {"lab", "lab-guard"} <= world.stack.resources().keys() and "train" not in world.stack.resources()
@@ -68,6 +64,6 @@ def test_a_destroy_after_a_kill_leaves_nothing(tmp_path: Path, slurm: Slurm):
     world.stack.cancel().expect_ok()
     destroyed = world.run("destroy").expect_ok()
     assert "which no state knew" in destroyed.output
-    assert slurm.empty(30)
+    assert none_left(slurm)
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5)

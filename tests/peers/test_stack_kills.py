@@ -10,15 +10,11 @@ from gpu_clouds.skypilot.client import SkyPilotClient
 from tests.engine.harness import wait_until
 from tests.peers.skypilot_server import INFRA, SkyPilotServer
 from tests.peers.slurm import Slurm
-from tests.peers.stacks import PREFIX, PeerStack
+from tests.peers.stacks import PeerStack, machines, none_left
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 PATIENCE_S = 300.0
-
-
-def machines(slurm: Slurm) -> list[str]:
-    return [name for name in slurm.job_states() if name.startswith(PREFIX)]
 
 
 def test_one_cluster_after_everything_was_killed(
@@ -55,4 +51,4 @@ def test_one_cluster_after_everything_was_killed(
     assert record.status == "UP" and len(machines(slurm)) == 1
 
     world.run("destroy").expect_ok()
-    assert slurm.empty(30) and client.status() == []
+    assert none_left(slurm, client)

@@ -14,7 +14,7 @@ from gpu_clouds.skypilot.client import SkyPilotClient
 from tests.engine.harness import Result, wait_until
 from tests.peers.skypilot_server import INFRA, PRICES, SkyPilotServer
 from tests.peers.slurm import Slurm
-from tests.peers.stacks import CANARY, PREFIX, SLOW_S, PeerStack
+from tests.peers.stacks import CANARY, PREFIX, SLOW_S, PeerStack, machines, none_left
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -25,8 +25,7 @@ def ours(slurm: Slurm) -> dict[str, str]:
     """Name of each cluster's job on Slurm -> its state; the server's own suffix is left out."""
     return {
         name.removeprefix(PREFIX).rpartition("-")[0].rpartition("-")[0]: state
-        for name, state in slurm.job_states().items()
-        if name.startswith(PREFIX)
+        for name, state in machines(slurm).items()
     }
 
 
@@ -69,7 +68,7 @@ def test_the_life_of_two_clusters(
     world.set_cluster("pair", server="sky", infra=[INFRA], nodes=2, cpus="1+")
     preview = world.run("preview").expect_ok()
     assert f"{PRICES['H100']:.2f}" in said(preview) and f"{PRICES['H100'] * 730:,.2f}" in said(preview)
-    assert slurm.empty()
+    assert none_left(slurm)
 
     up = world.run("up").expect_ok()
     one, pair = world.outputs("one"), world.outputs("pair")
@@ -99,7 +98,7 @@ def test_the_life_of_two_clusters(
     assert world.outputs("pair")["clusterHash"] == pair["clusterHash"]
 
     # Preempted: the refresh sees it, the next up heals it.
-    slurm.cancel(*(name for name in slurm.job_states() if name.startswith(f"{PREFIX}one-")))
+    slurm.cancel(*(name for name in machines(slurm) if name.startswith(f"{PREFIX}one-")))
     refreshed = world.run("refresh", "--target", "**::one").expect_ok()
     assert "is gone" in said(refreshed) and "one" not in world.stack.resources()
     world.run("up").expect_ok()
@@ -123,5 +122,5 @@ def test_the_life_of_two_clusters(
     assert "pair" not in world.stack.resources()
 
     world.run("destroy").expect_ok()
-    assert slurm.empty(30) and client.status() == []
+    assert none_left(slurm, client)
     assert CANARY not in world.files()
