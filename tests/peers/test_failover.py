@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.engine.harness import Stack
-from tests.engine.nodes.world import SOLD_OUT, STACK_ID, Emulator, World, candidate
+from tests.engine.nodes.world import STACK_ID, Emulator, World, candidate
 from tests.peers.processes import until
 from tests.peers.skypilot_server import INFRA, PRICES, SkyPilotServer
 from tests.peers.slurm import Slurm
@@ -60,7 +60,7 @@ def world(server: SkyPilotServer, emulator: Emulator, tmp_path: Path) -> Iterato
             },
             "clusters": {
                 "away": node(on_slurm("B200"), candidate("RTX4090")),
-                "home": node(candidate(SOLD_OUT, "US-CA-2"), on_slurm("H100")),
+                "home": node(candidate("H100-SXM", "US-CA-2"), on_slurm("H100-SXM")),
             },
         },
     )
@@ -87,6 +87,7 @@ def test_each_takes_over_from_the_other_and_then_stays(
     assert {"away-0", "home-0"} <= {name for name, op in do(world, "preview").items() if op == "create"}
     assert not jobs_of(slurm, OURS) and world.pods() == []
 
+    world.emulator.set(capacity={"NVIDIA H100 80GB HBM3|US-CA-2": 0})
     do(world, "up")
     away, home = world.outputs("away-0"), world.outputs("home-0")
     assert (away["cloud"], away["gpu"]) == ("runpod", "RTX4090")
@@ -96,10 +97,10 @@ def test_each_takes_over_from_the_other_and_then_stays(
     (job,) = jobs_of(slurm, marker)
 
     # RunPod has room now: nobody moves.
-    world.emulator.set(capacity={f"{SOLD_OUT}|US-CA-2": 5})
+    world.emulator.restore()
     assert set(do(world, "up").values()) <= {"same"}
     assert jobs_of(slurm, marker) == [job] and len(world.pods()) == 1
-    world.emulator.restore()
+    world.emulator.set(capacity={"NVIDIA H100 80GB HBM3|US-CA-2": 0})
 
     # A real preemption; and while the node comes back its server is killed and started again.
     slurm.command("scancel", job)
