@@ -104,10 +104,9 @@ def cap_rule(inputs: SkyPilotClusterInputs, found: Estimate) -> Iterator[CheckFa
             f"warning: the server tells no price for {inputs.node}: maxHourlyUsd can't be checked", keep=True
         )
     elif dearest.hourly_usd is not None and dearest.hourly_usd > cap + _ROOM_USD:
-        nodes = f"{inputs.nodes} nodes with " if inputs.nodes > 1 else ""
         yield CheckFailure(
             "maxHourlyUsd",
-            f"{nodes}{dearest} is above the cluster's cap of {cap:.2f}: raise the cap or drop this choice",
+            f"{dearest} is above the cluster's cap of {cap:.2f}: raise the cap or drop this choice",
         )
 
 

@@ -22,14 +22,22 @@ class Choice:
         accelerator: `H100:2`; empty without GPUs.
         infra: Where; empty for anywhere.
         hourly_usd: Price of all nodes, USD per hour; None where the server does not tell.
+        nodes: How many nodes that are.
     """
 
     accelerator: str
     infra: str
     hourly_usd: float | None
+    nodes: int = 1
 
     def __str__(self) -> str:
-        words = [self.accelerator or "CPU", f"on {self.infra}" if self.infra else "", _price(self.hourly_usd)]
+        many = f"{self.nodes} nodes of" if self.nodes > 1 else ""
+        words = [
+            many,
+            self.accelerator or "CPU",
+            f"on {self.infra}" if self.infra else "",
+            _price(self.hourly_usd),
+        ]
         return " ".join(word for word in words if word)
 
 
@@ -86,7 +94,7 @@ def estimate(inputs: SkyPilotClusterInputs, prices: Prices | None) -> Estimate:
         price = None
         if prices is not None and name:
             price = prices.hourly_usd(infra, name, count, spot=inputs.spot, nodes=inputs.nodes)
-        choices.append(Choice(accelerator, infra, price))
+        choices.append(Choice(accelerator, infra, price, inputs.nodes))
     return Estimate(tuple(choices), inputs.choose == "ordered", utc_now().date())
 
 

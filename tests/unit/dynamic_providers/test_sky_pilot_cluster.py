@@ -169,7 +169,10 @@ def test_a_refused_token_is_one_clear_error(provider: SkyPilotClusterProvider, s
 
 def test_the_preview_has_price_and_places(provider: SkyPilotClusterProvider):
     outs = provider.create_preview(cluster(accelerators=["H100:2", "A100:2"], nodes=2))
-    assert outs["candidateInfra"] == ["H100:2 on slurm at 10.00 USD/h", "A100:2 on slurm at 6.00 USD/h"]
+    assert outs["candidateInfra"] == [
+        "2 nodes of H100:2 on slurm at 10.00 USD/h",
+        "2 nodes of A100:2 on slurm at 6.00 USD/h",
+    ]
     assert (outs["estimatedHourlyUsd"], outs["estimatedMonthlyUsd"]) == (6.0, 4380.0)
     ordered = provider.create_preview(cluster(accelerators=["H100:2", "A100:2"], nodes=2, choose="ordered"))
     assert ordered["estimatedHourlyUsd"] == 10.0
