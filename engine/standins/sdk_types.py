@@ -14,6 +14,7 @@ import inspect
 import json
 import re
 import threading
+import types
 import typing
 import warnings
 from collections import abc
@@ -132,7 +133,7 @@ def output_properties(kind: type) -> dict[str, Any]:
 def members(kind: Any) -> list[Any]:
     """The plain types behind `Input[Optional[Union[…]]]`."""
     origin = typing.get_origin(kind)
-    if origin is not typing.Union:
+    if origin is not typing.Union and origin is not types.UnionType:
         return [kind]
     found: list[Any] = []
     for argument in typing.get_args(kind):
