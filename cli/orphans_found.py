@@ -98,7 +98,7 @@ def find(session: Session, *, expired: bool = False, now: datetime | None = None
     nodes = (
         _expired(listed, state, _file_says(session), now or datetime.now(UTC))
         if expired
-        else _orphans(listed, state, config.node_names())
+        else _orphans(listed, state, [*config.node_names(), *config.skypilot_clusters])
     )
     return Findings(config.stack, config.stack_id, tuple(nodes), failed, expired)
 
@@ -184,12 +184,14 @@ Listed = Mapping[tuple[str, str], tuple[Instance, str]]
 
 def _orphans(listed: Listed, state: Iterable[Node], declared: Iterable[str]) -> list[Found]:
     ids = {node.id for node in state}
+    # Their ids change with the address of their server; their names don't.
+    clusters = {node.cluster_name for node in state if node.cluster_name}
     named = {node.name for node in state if node.note != "ending"}
     wanted = frozenset(declared)
     found = []
     for instance, credentials in listed.values():
         marker = Marker.parse(instance.name)
-        if marker is None or instance.id in ids or _is_ending(instance):
+        if marker is None or instance.id in ids or instance.name in clusters or _is_ending(instance):
             continue
         absent = NOT_IN_STATE if marker.node in wanted else NOT_DECLARED
         reason = ANOTHER if marker.node in named else absent

@@ -9,6 +9,7 @@ from typing import Any
 from cli.errors import CliError
 
 NODE_TYPE = "pulumi-python:dynamic/gpu:GpuNode"
+CLUSTER_TYPE = "pulumi-python:dynamic/skypilot:SkyPilotCluster"
 HOURS_A_MONTH = 730
 
 
@@ -27,6 +28,7 @@ class Node:
         credentials: Name of the credential set that it is rented with.
         ssh: `user@host:port`; empty where there is no way to log in.
         expires_at: When it is no longer wanted, as its inputs say; empty for never.
+        cluster_name: Of a SkyPilot cluster: its name on the server, which no other has there.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Node:
     credentials: str = ""
     ssh: str = ""
     expires_at: str = ""
+    cluster_name: str = ""
 
     @property
     def monthly_usd(self) -> float | None:
@@ -47,13 +50,14 @@ class Node:
 
 
 def nodes_in(state: Mapping[str, Any]) -> list[Node]:
-    """Every node of an exported state, by name.
+    """Every node and SkyPilot cluster of an exported state, by name.
 
     Args:
         state: What `pulumi stack export` prints.
     """
     resources = (state.get("deployment") or {}).get("resources") or []
     nodes = [_node(resource) for resource in resources if resource.get("type") == NODE_TYPE]
+    nodes += [_cluster(resource) for resource in resources if resource.get("type") == CLUSTER_TYPE]
     return sorted(nodes, key=lambda node: (_natural(node.name), node.note))
 
 
@@ -118,6 +122,29 @@ def _node(resource: Mapping[str, Any]) -> Node:
         credentials=_text(candidate.get("credentials")),
         ssh=_text(outputs.get("ssh")),
         expires_at=_text((resource.get("inputs") or outputs).get("expiresAt")),
+    )
+
+
+def _cluster(resource: Mapping[str, Any]) -> Node:
+    outputs = resource.get("outputs") or {}
+    gpus = outputs.get("gpus")
+    what = [f"{gpu} x{count:g}" for gpu, count in gpus.items()] if isinstance(gpus, Mapping) else []
+    nodes = price(outputs.get("nodes")) or 1.0
+    many = [f"on {nodes:g} nodes"] if nodes > 1 else []
+    name = _text(outputs.get("clusterName")) or str(resource.get("id", ""))
+    endpoints = outputs.get("endpoints")
+    return Node(
+        name=str(outputs.get("node") or str(resource.get("urn", "")).rsplit("::", 1)[-1]),
+        id=name,
+        candidate=" ".join(["skypilot", _text(outputs.get("place")), *what, *many]),
+        hourly_usd=price(outputs.get("hourlyUsd")),
+        note="ending" if resource.get("delete") else "not ready" if resource.get("initErrors") else "",
+        endpoints=tuple({"port": port, "url": url} for port, url in endpoints.items())
+        if isinstance(endpoints, Mapping)
+        else (),
+        cloud="skypilot",
+        credentials=_text(outputs.get("credentials")),
+        cluster_name=name,
     )
 
 

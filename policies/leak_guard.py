@@ -11,11 +11,15 @@ from pulumi_policy import (
 )
 
 NODE = "pulumi-python:dynamic/gpu:GpuNode"
+CLUSTER = "pulumi-python:dynamic/skypilot:SkyPilotCluster"
 GUARD = "pulumi-python:dynamic/gpu:LeakGuard"
+SERVER_GUARD = "pulumi-python:dynamic/skypilot:SkyPilotGuard"
+GUARDS = {NODE: (GUARD,), CLUSTER: (GUARD, SERVER_GUARD)}
+"""What costs money -> what may guard it: a server of the same stack has a guard of its own."""
 
 
 def validate(args: StackValidationArgs, report: Callable[[str, str | None], None]) -> None:
-    """Reports each GpuNode that does not depend on a LeakGuard.
+    """Reports each GpuNode and SkyPilotCluster that does not depend on its guard.
 
     A guard beside the nodes is not enough: only a dependency makes the engine create it first and delete it
     last.
@@ -25,10 +29,11 @@ def validate(args: StackValidationArgs, report: Callable[[str, str | None], None
         report: takes a message and the URN of the resource at fault.
     """
     for resource in args.resources:
-        if resource.resource_type == NODE and not any(
-            parent.resource_type == GUARD for parent in _needs(resource)
-        ):
-            report(f"GPU node '{resource.name}' does not depend on a LeakGuard", resource.urn)
+        guards = GUARDS.get(resource.resource_type)
+        if guards and not any(parent.resource_type in guards for parent in _needs(resource)):
+            what = "GPU node" if resource.resource_type == NODE else "SkyPilot cluster"
+            names = " or a ".join(guard.rpartition(":")[2] for guard in guards)
+            report(f"{what} '{resource.name}' does not depend on a {names}", resource.urn)
 
 
 def _needs(resource: PolicyResource) -> list[PolicyResource]:

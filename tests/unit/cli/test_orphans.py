@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from cli.state import CLUSTER_TYPE, nodes_in
 from gpu_clouds.clock import Clock
 from gpu_clouds.errors import AuthError, TransientError
 from gpu_clouds.intents import IntentLog
@@ -38,6 +39,31 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
     assert run(["orphans", "--stack", "prod", "--json", *arguments]) == code
     nodes: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["nodes"]
     return nodes
+
+
+def test_a_cluster_of_the_state_is_known_by_its_name(
+    stack: Clouded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its id has its server in it, whose address may change; as a node it would be an orphan then."""
+    cloud = stack.clouds["main"]
+    plant(cloud, "train")
+    lost = plant(cloud, "lost")
+    name = f"gp-p-{STACK_ID}-train-0a1b2c3d"
+    outputs = {"node": "train", "clusterName": name, "place": "slurm/hall1", "gpus": {"H100": 8}, "nodes": 2}
+    cluster = {
+        "urn": f"urn:pulumi:prod::gpuplane::{CLUSTER_TYPE}::train",
+        "type": CLUSTER_TYPE,
+        "id": name,
+        "outputs": {**outputs, "hourlyUsd": 40.0, "endpoints": {"80": "http://x"}},
+    }
+    stack.state(cluster)
+    assert [node["id"] for node in listed(capsys)] == [lost]
+    (node,) = nodes_in({"deployment": {"resources": [cluster]}})
+    assert (node.name, node.candidate, node.hourly_usd) == (
+        "train",
+        "skypilot slurm/hall1 H100 x8 on 2 nodes",
+        40.0,
+    )
 
 
 def test_exactly_the_nodes_that_the_state_has_not(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:

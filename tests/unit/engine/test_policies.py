@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi_policy import StackValidationArgs
 
-from policies.leak_guard import GUARD, NODE, leak_guard_wherever_nodes_are, validate
+from policies.leak_guard import (
+    CLUSTER,
+    GUARD,
+    NODE,
+    SERVER_GUARD,
+    leak_guard_wherever_nodes_are,
+    validate,
+)
 
 
 def resource(name: str, kind: str, depends: tuple[Any, ...] = (), by_property: tuple[Any, ...] = ()) -> Any:
@@ -59,6 +66,18 @@ def test_exactly_the_bare_nodes_are_reported(kinds):
     assert [urn for _, urn in reported(*resources)] == [
         item.urn for item in resources if item.name.startswith("bare")
     ]
+
+
+@pytest.mark.parametrize("kind", [GUARD, SERVER_GUARD])
+def test_a_cluster_hangs_on_either_guard(kind):
+    guarding = resource("guard", kind)
+    assert reported(guarding, resource("train", CLUSTER, by_property=(guarding,))) == []
+    ((message, _),) = reported(guarding, resource("train", CLUSTER))
+    assert "'train' does not depend on a LeakGuard or a SkyPilotGuard" in message
+
+
+def test_a_node_does_not_hang_on_the_guard_of_a_server():
+    assert len(reported(resource("chat-0", NODE, by_property=(resource("guard", SERVER_GUARD),)))) == 1
 
 
 def test_it_says_how_bad_and_what_to_do():
