@@ -71,8 +71,7 @@ def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
     """The server that asks for no credentials."""
     open_server = SkyPilotServer(home_of("test", slurm.root), slurm.client_config)
     # What a session left that was killed; this one is alone, and the jobs of other servers are not touched.
-    stale = (OPERATOR, *(f"{name}-" for name in open_server.clusters()))
-    slurm.cancel(*(name for name in slurm.jobs().values() if name.startswith(stale)))
+    slurm.cancel(*_jobs_of(open_server, slurm).values())
     open_server.remove()
     begin = time.monotonic()
     open_server.up()
@@ -120,21 +119,20 @@ def guarded(slurm: Slurm) -> Iterator[Guarded]:
         server.remove()
 
 
+def _jobs_of(server: SkyPilotServer, slurm: Slurm) -> dict[str, str]:
+    """The tests' jobs on the cluster, which others may use too: id -> name."""
+    return {job: name for job, name in slurm.jobs().items() if name.startswith(OPERATOR) or server.owns(name)}
+
+
 @pytest.fixture
-def nothing_left(slurm: Slurm, client: SkyPilotClient) -> Iterator[None]:
+def nothing_left(slurm: Slurm, server: SkyPilotServer, client: SkyPilotClient) -> Iterator[None]:
     """Nothing of the test is there when it is over."""
-    before = set(slurm.jobs())
-
-    def left() -> dict[str, str]:
-        return {job: name for job, name in slurm.jobs().items() if job not in before}
-
     yield
-    until(lambda: not left(), 30.0, 0.2)
-    jobs, clusters = left(), [record.name for record in client.status(refresh=Refresh.NONE)]
+    until(lambda: not _jobs_of(server, slurm), 30.0, 0.2)
+    jobs, clusters = _jobs_of(server, slurm), [item.name for item in client.status(refresh=Refresh.NONE)]
     for name in clusters:
         end(client, name)
-    for job in left():
-        slurm.command("scancel", job)
+    slurm.cancel(*_jobs_of(server, slurm).values())
     assert not jobs, f"the test left jobs on the cluster: {jobs}"
     assert not clusters, f"the test left clusters at the server: {clusters}"
 

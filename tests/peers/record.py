@@ -18,7 +18,7 @@ from engine.skypilot_server import server_python
 from tests.peers import together
 from tests.peers.machine import ROOT
 from tests.peers.processes import PeerError, let_go
-from tests.peers.recorded_calls import QUICK, record_auth, record_life
+from tests.peers.recorded_calls import QUICK, record_auth, record_endings, record_life
 from tests.peers.recorder import Recorder
 from tests.peers.scrub import Scrubber
 from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     """Records everything, or the groups that are named."""
     parser = argparse.ArgumentParser(prog="python -m tests.peers.record", description=__doc__.splitlines()[0])
     parser.add_argument("--yes", action="store_true", help="allow the peers' changes to this machine")
-    parser.add_argument("--only", choices=["quick", "life", "auth"], help="record a part only")
+    parser.add_argument("--only", choices=["quick", "life", "endings", "auth"], help="record a part only")
     options = parser.parse_args(arguments)
     try:
         slurm = together.slurm_up(yes=options.yes)
@@ -52,11 +52,13 @@ def main(arguments: list[str]) -> int:
                 _server(SkyPilotServer(home_of("record", ROOT), slurm.client_config)) as server,
                 closing(Recorder(server.url, scrubber_for(server), FOLDER)) as recorder,
             ):
-                if options.only != "life":
+                if options.only in (None, "quick"):
                     for part in QUICK:
                         part(recorder)
-                if options.only != "quick":
+                if options.only in (None, "life"):
                     record_life(recorder, slurm)
+                if options.only in (None, "endings"):
+                    record_endings(recorder, slurm)
         if options.only in (None, "auth"):
             auth = Auth("admin", secrets.token_urlsafe(12))
             with _server(SkyPilotServer(home_of("record", ROOT), auth=auth)) as server:

@@ -187,6 +187,10 @@ def record_life(recorder: Recorder, slurm: Slurm) -> None:
     _status(recorder, "status.gone.force", "FORCE")
     recorder.run("cost_report.gone", "/cost_report", {"days": 30, "cluster_names": [CLUSTER]})
 
+
+def record_endings(recorder: Recorder, slurm: Slurm) -> None:
+    """Launches that go wrong, and ends."""
+    on_cloud = f"{CLUSTER}-{IDENTITY['SKYPILOT_USER_ID']}"
     recorder.begin("endings")
     # The launch succeeds; that its setup failed is in the job's state alone.
     recorder.run("launch.failing_setup", "/launch", {"task": FAILING, "cluster_name": CLUSTER})

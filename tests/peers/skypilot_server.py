@@ -202,16 +202,18 @@ class SkyPilotServer:
         if not until(lambda: not listens(self.port) and not listens(_queue_port(self.port)), wait_s):
             raise PeerError(f"the port {self.port} of the SkyPilot server or of its queue is still in use")
 
-    def clusters(self) -> list[str]:
-        """Names of the clusters that it knows, read from its state; it need not run for that."""
+    def owns(self, job: str) -> bool:
+        """Whether a job of this name is a cluster that this server has or has had; it need not run."""
         state = self.folder / ".sky" / "state.db"
         if not state.exists():
-            return []
+            return False
+        known = "SELECT name FROM clusters UNION SELECT name FROM cluster_history"
         with contextlib.closing(sqlite3.connect(f"{state.as_uri()}?mode=ro", uri=True)) as database:
             try:
-                return [str(name) for (name,) in database.execute("SELECT name FROM clusters")]
+                # A job has the cluster's name, and behind it the id of the user.
+                return any(job.rpartition("-")[0] == str(name) for (name,) in database.execute(known))
             except sqlite3.Error:  # it was killed before it had made its tables
-                return []
+                return False
 
     def remove(self) -> None:
         """Stops the server and removes its folder."""
