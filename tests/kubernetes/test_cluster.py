@@ -82,8 +82,10 @@ def test_the_scheduler_gives_out_the_gpus_that_there_are(kubectl, namespace, obj
 
 
 @pytest.fixture
-def second(programs, tmp_path) -> Iterator[Path]:
-    folder = tmp_path / "second"
+def second(cluster) -> Iterator[Path]:
+    """A folder for another cluster; one that a killed session has left in it is stopped."""
+    folder = cluster.layout.folder.with_name(f"{cluster.layout.folder.name}-second")
+    stop(folder)
     yield folder
     stop(folder)
 
