@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from components.sky_pilot_api_server_local import LocalServer, declare_local
+from components.sky_pilot_api_server_local import declare_local, local_rules
+from components.sky_pilot_kubernetes.rules import broken_rules
+from components.sky_pilot_kubernetes.server import check_kubernetes, declare_kubernetes
+from components.sky_pilot_way_in import WayIn
+from stack_config.skypilot_kubernetes import OnKubernetes
 
 Text = pulumi.Output[str] | str
 
@@ -22,14 +27,15 @@ class SkyPilotAuth(BaseModel):
 
     Attributes:
         kind: `none`: nobody is asked, so it listens on this machine alone. `basic`: one administrator with a
-            password. `service_accounts`: the same, and tokens for service accounts.
+            password. `service_accounts`: the same, and tokens for service accounts. On Kubernetes also
+            `oauth2`: a login page, and `external_proxy`: a proxy that has asked already, both with tokens.
         user: Name of the administrator.
         password: Password of the administrator; one is generated where none is given. Secret.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    kind: Literal["none", "basic", "service_accounts"] = "none"
+    kind: Literal["none", "basic", "service_accounts", "oauth2", "external_proxy"] = "none"
     user: str = Field(default="admin", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     password: Text | None = Field(default=None, repr=False)
 
@@ -38,7 +44,7 @@ class SkyPilotApiServerArgs(BaseModel):
     """Arguments of a SkyPilotApiServer.
 
     Attributes:
-        target: Where it runs: `local` is this machine.
+        target: Where it runs: `local` is this machine; `kubernetes`: see docs/skypilot-on-kubernetes.md.
         port: Its port. The port of its queue follows it, so several servers on one machine need nothing else.
         host: Address that it listens on; any other than this machine's own needs authentication.
         allowed_clouds: Clouds that it may use; the others are not asked at its start. Empty: all.
@@ -52,6 +58,12 @@ class SkyPilotApiServerArgs(BaseModel):
         keep_home: On destroy its home stays, without `files`: it alone knows the clusters that were not made
             by a stack.
         replace_trigger: Another value: it is ended and made anew with an empty home, unless that is kept.
+        kubernetes: How it runs with target `kubernetes`. Its provider is the component's option `provider`,
+            unless there is a kubeconfig or context; `cluster` is for the stack file alone.
+        database_url: PostgreSQL that keeps its state, `postgresql://…`; for `kubernetes`. Secret.
+        accounts: Cloud -> key -> value of its account, such as `{"runpod": {"api_key": …}}`; for
+            `kubernetes`. Secret.
+        oauth2_client_secret: Secret of the client at the issuer, with auth of kind `oauth2`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -68,6 +80,15 @@ class SkyPilotApiServerArgs(BaseModel):
     start_timeout_s: float = Field(default=300.0, gt=0, le=3600)
     keep_home: bool = True
     replace_trigger: str = ""
+    kubernetes: OnKubernetes | None = None
+    database_url: Text | None = Field(default=None, repr=False)
+    accounts: Mapping[str, Mapping[str, Text]] = Field(default_factory=dict, repr=False)
+    oauth2_client_secret: Text | None = Field(default=None, repr=False)
+
+    @property
+    def on_kubernetes(self) -> OnKubernetes:
+        """How it runs on Kubernetes, with what holds where nothing is said."""
+        return self.kubernetes or OnKubernetes()
 
     @field_validator("target")
     @classmethod
@@ -78,14 +99,13 @@ class SkyPilotApiServerArgs(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> SkyPilotApiServerArgs:
-        if self.auth.kind == "none" and self.host not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError(f"a server without auth listens on this machine alone, not on {self.host!r}")
-        if self.auth.kind == "none" and self.auth.password is not None:
-            raise ValueError("a password needs auth of kind basic or service_accounts")
-        if self.metrics_port == self.port:
-            raise ValueError("port and metrics_port must differ")
+        problems = list(TARGETS[self.target].broken_rules(self))
+        if self.auth.kind not in ("basic", "service_accounts") and self.auth.password is not None:
+            problems.append("a password needs auth of kind basic or service_accounts")
         if "allowed_clouds" in self.config and self.allowed_clouds:
-            raise ValueError("allowed_clouds is given twice: in config and by itself")
+            problems.append("allowed_clouds is given twice: in config and by itself")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 
@@ -102,8 +122,8 @@ class SkyPilotApiServer(pulumi.ComponentResource):
 
     Attributes:
         endpoint: Base URL; not known in the preview of its creation, so that nobody asks it then.
-        user: Name of the administrator; empty without authentication.
-        password: Password of the administrator, a secret; empty without authentication.
+        user: Name of the administrator; empty where there is none with a password.
+        password: Password of the administrator, a secret; empty without one.
     """
 
     endpoint: pulumi.Output[str]
@@ -113,15 +133,35 @@ class SkyPilotApiServer(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: SkyPilotApiServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        target = TARGETS[args.target]
+        target.check(name)
         super().__init__("gpuplane:skypilot:SkyPilotApiServer", name, None, opts)
-        made = TARGETS[args.target](self, name, args)
+        made = target.declare(self, name, args)
         self.endpoint = made.endpoint
         self.user = pulumi.Output.from_input(made.user)
         self.password = pulumi.Output.secret(made.password)
         self.register_outputs({"endpoint": self.endpoint, "user": self.user, "password": self.password})
 
 
-TARGETS: Mapping[str, Callable[[pulumi.Resource, str, Any], LocalServer]] = MappingProxyType(
-    {"local": declare_local}
+@dataclass(frozen=True)
+class Target:
+    """A place where a server can run.
+
+    Attributes:
+        declare: Declares it there: component, name and arguments to the way in.
+        broken_rules: Every broken rule of its arguments.
+        check: Looks at its name, and whether what is needed is installed, before anything is registered.
+    """
+
+    declare: Callable[[pulumi.Resource, str, SkyPilotApiServerArgs], WayIn]
+    broken_rules: Callable[[SkyPilotApiServerArgs], Iterator[str]]
+    check: Callable[[str], None] = lambda name: None
+
+
+TARGETS: Mapping[str, Target] = MappingProxyType(
+    {
+        "local": Target(declare_local, local_rules),
+        "kubernetes": Target(declare_kubernetes, broken_rules, check_kubernetes),
+    }
 )
-"""Where a server can run -> what declares it there: component, name and arguments to the way in."""
+"""Where a server can run, by name."""

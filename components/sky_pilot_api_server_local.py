@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.sky_pilot_way_in import WayIn
 from dynamic_providers.generated_secret import GeneratedSecret
 from dynamic_providers.local_service import LocalService
 
@@ -23,22 +23,25 @@ STOP_GRACE_S = 20.0
 """Its shutdown waits for requests that run; measured idle: 1 s to 21 s."""
 
 
-@dataclass(frozen=True)
-class LocalServer:
-    """The way in.
+def local_rules(args: SkyPilotApiServerArgs) -> Iterator[str]:
+    """Every broken rule of a server on this machine.
 
-    Attributes:
-        endpoint: Base URL.
-        user: Name of the administrator; empty without authentication.
-        password: Password of the administrator; empty without authentication.
+    Args:
+        args: Its arguments.
     """
+    auth = args.auth
+    if auth.kind in ("oauth2", "external_proxy"):
+        yield f"auth of kind {auth.kind} is for target kubernetes"
+    if auth.kind == "none" and args.host not in ("127.0.0.1", "::1", "localhost"):
+        yield f"a server without auth listens on this machine alone, not on {args.host!r}"
+    if args.metrics_port == args.port:
+        yield "port and metrics_port must differ"
+    for name in ("kubernetes", "database_url", "accounts", "oauth2_client_secret"):
+        if getattr(args, name):
+            yield f"{name} is for target kubernetes"
 
-    endpoint: pulumi.Output[str]
-    user: str
-    password: pulumi.Output[str] | str
 
-
-def declare_local(parent: pulumi.Resource, name: str, args: SkyPilotApiServerArgs) -> LocalServer:
+def declare_local(parent: pulumi.Resource, name: str, args: SkyPilotApiServerArgs) -> WayIn:
     """Declares the service.
 
     Args:
@@ -58,7 +61,7 @@ def declare_local(parent: pulumi.Resource, name: str, args: SkyPilotApiServerArg
         service_inputs(args, user, password),
         pulumi.ResourceOptions(parent=parent),
     )
-    return LocalServer(service.url, user, password)
+    return WayIn(service.url, user, password)
 
 
 def service_inputs(

@@ -144,7 +144,7 @@ def test_a_given_password_makes_no_other():
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"target": "mars"}, "no target 'mars'; there are: local"),
+        ({"target": "mars"}, "no target 'mars'; there are: kubernetes, local"),
         ({"host": "0.0.0.0"}, "a server without auth listens on this machine alone, not on '0.0.0.0'"),
         ({"auth": SkyPilotAuth(password="x")}, "a password needs auth of kind basic or service_accounts"),
         ({"metrics_port": 46580}, "port and metrics_port must differ"),
