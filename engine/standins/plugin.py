@@ -11,7 +11,7 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from engine.language_host.fence import raise_fence
-from engine.standins.announcing import warn
+from engine.standins.announcing import is_first, warn
 from engine.standins.cloud import Cloud
 from engine.standins.sdk_types import Sdk
 from engine.standins.servicer import STATE_VARIABLE, StandIn
@@ -32,7 +32,12 @@ def serve(cloud: Cloud, arguments: list[str]) -> None:
     store = Store(Path(folder) / f"{cloud.package}.json") if folder else None
     address = arguments[0] if arguments else ""
     server = grpc.server(futures.ThreadPoolExecutor(_WORKERS), options=_GRPC_CHANNEL_OPTIONS)
-    stand_in = StandIn(cloud, Sdk(cloud.package), store, lambda message: warn(address, message))
+
+    def announce(message: str) -> None:
+        if is_first(address, cloud.package):
+            warn(address, message)
+
+    stand_in = StandIn(cloud, Sdk(cloud.package), store, announce)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(stand_in, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -131,11 +131,14 @@ def test_a_life_on_azure(new_stack: NewStack, tmp_path: Path) -> None:  # noqa: 
 def test_what_a_stand_in_did_not_make_is_left_alone(new_stack: NewStack, tmp_path: Path) -> None:  # noqa: F811
     program = """
 import pulumi
-from pulumi_azure_native import resources
-resources.ResourceGroup("group", resource_group_name="real", location="eastus")
+import pulumi_azure_native as azure
+explicit = azure.Provider("explicit", location="westeurope")
+azure.resources.ResourceGroup("group", resource_group_name="real", location="eastus")
+azure.resources.ResourceGroup("other", location="eastus", opts=pulumi.ResourceOptions(provider=explicit))
 """
     stack = pretended(new_stack(program), ["azure-native"], tmp_path / "world")
-    stack.up().expect_ok()
+    made = stack.up().expect_ok()
+    assert messages(made).count("inputs are checked") == 1, "one line, however many providers there are"
     text = stack.run("stack", "export", "--stack", "test").output
     exported = stack.project / "state.json"
     exported.write_text(text.replace('"__standIn"', '"tookTheMarkAway"'))
