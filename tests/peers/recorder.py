@@ -37,7 +37,7 @@ class Recorder:
         self._client = httpx.Client(
             base_url=url,
             headers={**VERSION_HEADERS, **(headers or {})},
-            timeout=httpx.Timeout(60.0, read=180.0),
+            timeout=httpx.Timeout(60.0, read=600.0),
             trust_env=False,
         )
         self._folder = folder
@@ -136,7 +136,7 @@ class Recorder:
             )
         return request_id
 
-    def wait(self, request_id: str, wait_s: float = 180.0) -> dict[str, Any]:
+    def wait(self, request_id: str, wait_s: float = 600.0) -> dict[str, Any]:
         """Waits until a request is over; its row of /api/status. Records nothing."""
         end = time.monotonic() + wait_s
         while time.monotonic() < end:

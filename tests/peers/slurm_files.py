@@ -12,8 +12,8 @@ from tests.peers.machine import NODES, USER
 #: GPU type of each node, and how many it has.
 GPUS = {NODES[0]: "H100", NODES[1]: "A100"}
 GPUS_PER_NODE = 8
-CPUS_PER_NODE = 16
-MEMORY_MB = 64_000
+CPUS_PER_NODE = 64
+MEMORY_MB = 256_000
 
 #: Variables that a package index, a proxy or a certificate store may be named by; nodes install packages too.
 INSTALLER_VARIABLES = (
