@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pulumi.dynamic import CheckFailure
 
@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ROOM_USD = 0.001
 """Prices are sums of rounded numbers: a tenth of a cent above the cap passes."""
 _NO_CLOUD = "NoCloudAccessError"
-_PLAN_S = 45.0
+_PLAN_S = 90.0
 _PLAN_NAME = "gpuplane-plan"
 """A name that no cluster has: only a plan is made under it."""
 
@@ -74,24 +74,34 @@ def server_rules(
     """
     text = as_text(inputs.launch_task())
     secrets = frozenset(text for text in (inputs.setup, inputs.run) if text)
+    refused = [*_refusal(inputs, lambda: cloud.client.validate(text, secrets=secrets))]
+    if refused:
+        yield from refused
+        return
+    yield from cap_rule(inputs, estimate(inputs, cloud.prices))
+    if is_new:
+        # Last: a server that is busy with launches may not get to it in time.
+        plan = cloud.client.launch(text, _PLAN_NAME, dryrun=True, secrets=secrets)
+        yield from _refusal(inputs, lambda: plan.result(_PLAN_S))
+
+
+def _refusal(inputs: SkyPilotClusterInputs, ask: Callable[[], object]) -> Iterator[CheckFailure]:
+    """What the server has against a task, if it has.
+
+    Raises:
+        ApiError: It can't be asked.
+    """
     try:
-        cloud.client.validate(text, secrets=secrets)
-        if is_new:
-            cloud.client.launch(text, _PLAN_NAME, dryrun=True, secrets=secrets).result(_PLAN_S)
+        ask()
     except ApiError as error:
         known = as_cloud_error(error)
         if error.error_code == _NO_CLOUD:
-            yield CheckFailure(
-                _place(inputs),
-                "the SkyPilot server has no cloud that it can use for this: give it an account of one, and "
-                "run `sky check` there",
-            )
-            return
-        if not isinstance(known, ValidationError | CapacityError | ConflictError):
+            text = "it has no cloud for this: give it an account of one, and run `sky check` there"
+        elif isinstance(known, ValidationError | CapacityError | ConflictError):
+            text = reason_of(known.message)
+        else:
             raise
-        yield CheckFailure(_place(inputs), f"the SkyPilot server refuses it: {reason_of(known.message)}")
-        return
-    yield from cap_rule(inputs, estimate(inputs, cloud.prices))
+        yield CheckFailure(_place(inputs), f"the SkyPilot server refuses it: {text}")
 
 
 def cap_rule(inputs: SkyPilotClusterInputs, found: Estimate) -> Iterator[CheckFailure]:

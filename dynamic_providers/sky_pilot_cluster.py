@@ -101,6 +101,10 @@ class SkyPilotClusterProvider(SkyPilotProvider):
         outs = own_props(props)
         if "clusterName" not in outs:
             return self._import(id)
+        inputs = old_inputs(outs)
+        return self.read_or_kept(id, server_of(outs), outs, inputs, lambda: self._read(id, outs))
+
+    def _read(self, id: str, outs: dict[str, Any]) -> dynamic.ReadResult:
         name = str(outs["clusterName"])
         instance, record = self._look(outs, name)
         gone = instance.state in (InstanceState.GONE, InstanceState.DELETING)
@@ -145,16 +149,18 @@ class SkyPilotClusterProvider(SkyPilotProvider):
         call = current_call()
         name = str(props.get("clusterName") or id)
         workspace = str(props.get("workspace") or "")
-        cloud = self.cloud(server_of(props), workspace)
-        instance, record = cloud.look(name)
-        ours = record is None or is_ours(record)
-        self.shared.ender(call).end(
-            cloud,
-            instance.id,
-            deadline_s=call.timeout_s or self.shared.settings.delete_deadline_s,
-            marker=name if ours else "",
-            intents=self.shared.intents(str(props["guard"])) if ours else None,
-        )
+        server = server_of(props)
+        cloud = self.cloud(server, workspace)
+        with self.needed(server):
+            instance, record = cloud.look(name)
+            ours = record is None or is_ours(record)
+            self.shared.ender(call).end(
+                cloud,
+                instance.id,
+                deadline_s=call.timeout_s or self.shared.settings.delete_deadline_s,
+                marker=name if ours else "",
+                intents=self.shared.intents(str(props["guard"])) if ours else None,
+            )
 
     def _bringing(self, inputs: SkyPilotClusterInputs, olds: Mapping[str, Any] | None = None) -> Bringing:
         server = self.cloud(inputs, inputs.workspace)

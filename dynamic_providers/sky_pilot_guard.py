@@ -71,7 +71,11 @@ class SkyPilotGuardProvider(SkyPilotProvider):
         outs = own_props(props)
         if "stackId" not in outs:
             raise ValidationError("a guard can't be imported: declare it")
-        inputs = SkyPilotGuardInputs.model_validate(inputs_in(SkyPilotGuardInputs, outs))
+        known = inputs_in(SkyPilotGuardInputs, outs)
+        inputs = SkyPilotGuardInputs.model_validate(known)
+        return self.read_or_kept(id, inputs, outs, known, lambda: self._read(id, inputs, outs))
+
+    def _read(self, id: str, inputs: SkyPilotGuardInputs, outs: dict[str, Any]) -> dynamic.ReadResult:
         cloud = self.cloud(inputs)
         found = ending.orphans({cloud.credentials: cloud}, DECLARED, inputs.stack_id, inputs.clusters)
         for orphan in found[:SHOWN_ORPHANS]:
@@ -101,13 +105,14 @@ class SkyPilotGuardProvider(SkyPilotProvider):
         """
         inputs = SkyPilotGuardInputs.model_validate(inputs_in(SkyPilotGuardInputs, props))
         cloud = self.cloud(inputs)
-        ended = self.shared.ender(current_call()).end_all(
-            {cloud.credentials: cloud},
-            DECLARED,
-            inputs.stack_id,
-            self.shared.intents(inputs.stack_id),
-            settle_s=self.shared.settings.settle_s,
-        )
+        with self.needed(inputs):
+            ended = self.shared.ender(current_call()).end_all(
+                {cloud.credentials: cloud},
+                DECLARED,
+                inputs.stack_id,
+                self.shared.intents(inputs.stack_id),
+                settle_s=self.shared.settings.settle_s,
+            )
         for instance in ended[:SHOWN_ORPHANS]:
             progress(f"ended cluster {instance.name}, which no state knew", keep=True)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult
+from pulumi.dynamic import CheckFailure, CheckResult, ReadResult
 from pydantic import Field
 
 from dynamic_providers.base import Inputs, Parsed, Provider, checked, inputs_in, own_props
@@ -27,9 +28,11 @@ from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.errors import (
     AuthError,
     CancelledError,
+    CircuitOpenError,
     GpuCloudError,
     PermissionRefusedError,
     RetiredError,
+    TransientError,
     ValidationError,
 )
 from gpu_clouds.registry import connect
@@ -195,6 +198,53 @@ class SkyPilotProvider(Provider):
             progress(f"warning: {what} can't be checked now: {health.reason}", keep=True)
         return Trouble.NONE if health else Trouble.NOT_NOW
 
+    @contextmanager
+    def needed(self, server: ServerInputs) -> Iterator[None]:
+        """For an end that needs a server of this stack: where it is away, the error says what to do.
+
+        Args:
+            server: The server.
+        """
+        try:
+            with cloud_errors():
+                yield
+        except (TransientError, CircuitOpenError) as error:
+            if not server.endpoint:
+                raise
+            raise type(error)(
+                f"{error.message}: it alone can end what it has made, so bring the server up first "
+                "(`pulumi up`, then destroy)",
+                cloud=CLOUD,
+            ) from None
+
+    def read_or_kept(
+        self,
+        id: str,
+        server: ServerInputs,
+        outs: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        read: Callable[[], ReadResult],
+    ) -> ReadResult:
+        """What `read` tells; where a server of this stack is away, what is known already.
+
+        The same `up` starts the server anew, which it could not if its refresh failed.
+
+        Args:
+            id: Id of the resource.
+            server: The server.
+            outs: Old outputs.
+            inputs: The inputs that they repeat.
+            read: Asks the server.
+        """
+        try:
+            with cloud_errors():
+                return read()
+        except (TransientError, CircuitOpenError) as error:
+            if not server.endpoint:
+                raise
+            progress(f"warning: left as it is in the state: {error.message}", keep=True)
+            return ReadResult(id, dict(outs), dict(inputs))
+
     def reason(self, server: ServerInputs) -> str:
         """Why the server can't be used."""
         return self._health(server).reason
@@ -247,7 +297,8 @@ def checked_on_server(
     elif trouble is Trouble.NONE:
         try:
             with cloud_errors():
-                failures += ask(inputs, unknown)
+                for each in ask(inputs, unknown):  # what was found before a failure counts
+                    failures.append(each)
         except _FOR_GOOD as error:
             failures.append(CheckFailure(place, error.message))
         except CancelledError:

@@ -98,9 +98,12 @@ class SkyPilotServiceAccountProvider(SkyPilotProvider):
                 "a service account can't be imported, because its token is shown only when it is made: "
                 "declare it, and the one of this name is taken over"
             )
-        inputs = ServiceAccountInputs.model_validate(inputs_in(ServiceAccountInputs, outs))
-        with cloud_errors():
-            found = _find(self.client(inputs), lambda each: each.token_id == outs.get("tokenId", id))
+        known = inputs_in(ServiceAccountInputs, outs)
+        inputs = ServiceAccountInputs.model_validate(known)
+        return self.read_or_kept(id, inputs, outs, known, lambda: self._read(id, inputs, outs))
+
+    def _read(self, id: str, inputs: ServiceAccountInputs, outs: dict[str, Any]) -> dynamic.ReadResult:
+        found = _find(self.client(inputs), lambda each: each.token_id == outs.get("tokenId", id))
         if found is None:
             return dynamic.ReadResult("", {})
         outs.pop("role", None)  # what has its default is left out, as in the inputs
@@ -139,9 +142,10 @@ class SkyPilotServiceAccountProvider(SkyPilotProvider):
 
     def delete(self, id: str, props: dict[str, Any]) -> None:
         """Ends the token and the account. Absent is success."""
-        with cloud_errors():
+        server = server_of(props)
+        with self.needed(server):
             try:
-                self.client(server_of(props)).delete_service_account_token(str(props.get("tokenId") or id))
+                self.client(server).delete_service_account_token(str(props.get("tokenId") or id))
             except ApiError as error:
                 if not error.is_not_found:
                     raise

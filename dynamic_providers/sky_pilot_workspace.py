@@ -105,9 +105,12 @@ class SkyPilotWorkspaceProvider(SkyPilotProvider):
             raise ValidationError(
                 "a workspace can't be imported: declare it, and the one of this name is taken over"
             )
-        inputs = WorkspaceInputs.model_validate(inputs_in(WorkspaceInputs, outs))
-        with cloud_errors():
-            found = self.client(inputs).workspaces().get(inputs.name)
+        known = inputs_in(WorkspaceInputs, outs)
+        inputs = WorkspaceInputs.model_validate(known)
+        return self.read_or_kept(id, inputs, outs, known, lambda: self._read(id, inputs, outs))
+
+    def _read(self, id: str, inputs: WorkspaceInputs, outs: dict[str, Any]) -> dynamic.ReadResult:
+        found = self.client(inputs).workspaces().get(inputs.name)
         if found is None:
             return dynamic.ReadResult("", {})
         # What has its default is left out, as in the inputs.
@@ -134,7 +137,7 @@ class SkyPilotWorkspaceProvider(SkyPilotProvider):
         """
         inputs = WorkspaceInputs.model_validate(inputs_in(WorkspaceInputs, props))
         client = self.client(inputs)
-        with cloud_errors():
+        with self.needed(inputs):
             if inputs.name not in client.workspaces():
                 return
             _refuse_with_clusters(client, inputs.name)

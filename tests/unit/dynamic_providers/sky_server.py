@@ -44,6 +44,7 @@ class StackSky(Sky):
     setup_hangs: bool = False
     refuses: str = ""
     no_plan: str = ""
+    plan_s: float = 1.0
     workspaces: dict[str, Any] = field(default_factory=lambda: {"default": {}})
     tokens: list[dict[str, Any]] = field(default_factory=list)
     lose_exec: bool = False
@@ -122,7 +123,7 @@ class StackSky(Sky):
 
     def _begin(self, path: str, body: dict[str, Any]) -> Asked:
         if path == "/launch" and body["dryrun"]:
-            self.plans.insert(0, Plan(self.no_plan, after_s=1.0, listed_s=None, up_s=1e9))
+            self.plans.insert(0, Plan(self.no_plan, after_s=self.plan_s, listed_s=None, up_s=1e9))
         made = super()._begin(path, body)
         if path == "/launch" and body["dryrun"]:
             made.name, made.cluster, made.plan = "sky.launch", "", None

@@ -13,11 +13,12 @@ from dynamic_providers.host.results import PartialState
 from dynamic_providers.sky_pilot_cluster import SkyPilotClusterProvider
 from dynamic_providers.sky_pilot_events import Events
 from gpu_clouds.errors import AuthError, CancelledError, ConflictError, DeadlineError, GpuCloudError
+from gpu_clouds.skypilot.cloud import SkyPilotCloud
 from gpu_clouds.skypilot.task import MARKER_LABEL
 from tests.unit.dynamic_providers.conftest import told
 from tests.unit.dynamic_providers.memory_cloud import STACK
 from tests.unit.dynamic_providers.sky_server import StackSky, TestClock, provider_of
-from tests.unit.skypilot.cloud.sky import NO_CAPACITY, Plan, error_of
+from tests.unit.skypilot.cloud.sky import ENDPOINT, NO_CAPACITY, Plan, error_of
 
 SECRET = "canary-5e0f"
 
@@ -157,6 +158,36 @@ def test_a_server_that_is_away_is_a_warning_in_check_and_an_error_in_create(
     assert [line for line in lines if line.startswith("warning: ") and "can't be checked now" in line]
     with pytest.raises(GpuCloudError):
         provider.create(cluster())
+
+
+def test_the_cap_holds_also_where_the_server_does_not_get_to_a_plan(
+    provider: SkyPilotClusterProvider, sky: StackSky, lines: list[str]
+):
+    sky.plan_s = 1000.0
+    ((place, _),) = told(provider.check({}, cluster(maxHourlyUsd=1)))
+    assert place == "maxHourlyUsd"
+    assert any("can't be checked now (deadline)" in line for line in lines)
+
+
+def test_a_server_of_the_stack_that_is_away_is_left_to_the_same_up(
+    sky: StackSky, lines: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Its refresh must not fail, or nothing could start the server again; an end says what to do."""
+    monkeypatch.setattr(
+        "dynamic_providers.sky_pilot_servers.connect",
+        lambda account, **more: SkyPilotCloud(sky.client(), account.name),
+    )
+    own = {"credentials": "", "endpoint": ENDPOINT}
+    outs = made(provider_of(SkyPilotClusterProvider, sky), **own)
+    sky.away = True
+    read = again(sky).read(outs["clusterName"], outs)
+    assert read.outs == outs and any("left as it is in the state" in line for line in lines)
+    with pytest.raises(GpuCloudError, match="bring the server up first"):
+        again(sky).delete(outs["clusterName"], outs)
+    external = {**outs, "credentials": "main"}
+    del external["endpoint"]
+    with pytest.raises(GpuCloudError):
+        again(sky).read(outs["clusterName"], external)
 
 
 def test_a_refused_token_is_one_clear_error(provider: SkyPilotClusterProvider, sky: StackSky):
