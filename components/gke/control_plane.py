@@ -254,7 +254,10 @@ def _system_pool(
             workload_metadata_config=gke.NodePoolNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
         ),
         opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(ignore_changes=["initialNodeCount"], delete_before_replace=True)
+            opts,
+            pulumi.ResourceOptions(
+                ignore_changes=["initialNodeCount", "nodeCount"], delete_before_replace=True
+            ),
         ),
     )
     return pool

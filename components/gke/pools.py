@@ -99,8 +99,9 @@ def _pool(
             opts,
             pulumi.ResourceOptions(
                 depends_on=[*control.ready, *account.ready],
-                # A change of it would make the pool anew; and two pools of one name can't be.
-                ignore_changes=["initialNodeCount"],
+                # Both are the autoscaler's; a change of the first would make the pool anew. And two pools of
+                # one name can't be.
+                ignore_changes=["initialNodeCount", *(["nodeCount"] if plan.autoscaled else [])],
                 delete_before_replace=True,
             ),
         ),

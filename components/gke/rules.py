@@ -96,7 +96,8 @@ def _zones(path: str, pool: GkePool, cluster: GkeCluster) -> Iterator[Problem]:
             next_step=f"name some of {cluster.region}, like {cluster.region}-a",
         )
     for index, zone in enumerate(pool.zones):
-        if _REGION.fullmatch(cluster.region) and not re.fullmatch(rf"{re.escape(cluster.region)}-[a-z]", zone):
+        right = re.fullmatch(rf"{re.escape(cluster.region)}-[a-z]", zone)
+        if _REGION.fullmatch(cluster.region) and not right:
             yield Problem(
                 f"{path}.zones[{index}]",
                 f"{zone!r} is not a zone of {cluster.region}",

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from components.kubernetes_pools.plan import PoolPlan
-from components.kubernetes_pools.price import UNKNOWN
-from dynamic_providers.estimates import HOURS_A_MONTH
+from components.kubernetes_pools.price import HOURS_A_MONTH, UNKNOWN
 
 SCOPE = "GPU nodes alone: control plane, system nodes, disks and traffic come on top"
 """What the estimate leaves out."""

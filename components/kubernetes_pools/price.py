@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from components.kubernetes_pools.shapes import Shape, list_price
 
+HOURS_A_MONTH = 730
+"""Hours in the month of an estimate, as in those of nodes (a test holds both equal): importing it from there
+would bring the HTTP clients of all clouds into every preview."""
+
 UNKNOWN = "unknown"
 """What stands where a number is not known."""
 

@@ -104,13 +104,17 @@ def _next(value: Any) -> Any:
     return value + 1 if isinstance(value, int) else value
 
 
-def _plausible(kind: Any, name: str) -> Any:
+def _plausible(kind: Any, name: str, outer: tuple[Any, ...] = ()) -> Any:
+    """A value of a type; none for a type inside itself: Azure's types refer to each other in circles."""
     options = sdk_types.members(kind)
     option = options[0] if options else str
     origin = typing.get_origin(option)
+    if option in outer:
+        return None
     if sdk_types.is_output_object(option):
         inner = sdk_types.output_properties(option)
-        found = {key: _plausible(each, key) for key, each in inner.items() if not _optional(each)}
+        within = (*outer, option)
+        found = {key: _plausible(each, key, within) for key, each in inner.items() if not _optional(each)}
         return {key: value for key, value in found.items() if value is not None}
     if isinstance(origin, type) and issubclass(origin, abc.Mapping):
         return {}

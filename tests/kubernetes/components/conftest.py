@@ -1,4 +1,4 @@
-"""Stacks with Kubernetes clusters on pretended clouds: the real engine with stand-ins for the clouds' plugins."""
+"""Stacks with Kubernetes clusters on pretended clouds: the real engine, stand-ins for plugins."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from components.kubernetes_pools.cost import cost_block, estimate
 from components.kubernetes_pools.plan import PoolPlan
-from components.kubernetes_pools.price import UNKNOWN, Price, price_of
+from components.kubernetes_pools.price import HOURS_A_MONTH, UNKNOWN, Price, price_of
 from components.kubernetes_pools.shapes import shape_named
+from dynamic_providers import estimates
 from stack_config.kubernetes_clusters import GpuPool
 from tests.unit.components.kubernetes_pools.clusters import cluster, plans
 
@@ -78,6 +79,10 @@ def test_what_is_not_known_is_said():
     lines = cost_block("x", [plan("a", 0, 2, None, "spot"), plan("b", 1, 1, 10.0)]).splitlines()
     assert lines[2].split()[-4:] == [UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN]
     assert lines[-1].split() == ["total", UNKNOWN, UNKNOWN, UNKNOWN]
+
+
+def test_a_month_is_as_long_as_that_of_nodes():
+    assert HOURS_A_MONTH == estimates.HOURS_A_MONTH
 
 
 def test_nothing_is_printed_of_no_pools():
