@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -113,7 +114,7 @@ class SkyPilotCloud:
             raise errors.AuthError(check.reason, cloud=self.name)
         if not check.ok:
             raise errors.TransientError(check.reason, cloud=self.name)
-        with cloud_errors():
+        with reading():
             if not self._prices.clouds():
                 raise errors.ValidationError(
                     f"{self._what} can use no cloud: give it an account of one, and run `sky check` there",
@@ -123,7 +124,7 @@ class SkyPilotCloud:
 
     def offers(self, candidates: Sequence[Candidate]) -> list[Offer]:
         """Prices of the server's catalogue, at most a minute old."""
-        with cloud_errors():
+        with reading():
             found = (self._prices.offer(each) for each in candidates if each.cloud == self.name)
             return [offer for offer in found if offer is not None]
 
@@ -137,7 +138,7 @@ class SkyPilotCloud:
             ConflictError: Somebody else has a cluster of this name.
         """
         task = self._task(spec)
-        with cloud_errors():
+        with reading():
             there = self._client.cluster(spec.name, refresh=Refresh.NONE)
             if there is not None and is_impostor(there):
                 raise errors.ConflictError(
@@ -150,6 +151,7 @@ class SkyPilotCloud:
                 made = instance(spec.name, self._server, seen)
                 if made.state not in (InstanceState.GONE, InstanceState.FAILED, InstanceState.STOPPED):
                     return made
+        with cloud_errors():
             return self._accepted(spec.name, partial(self._send, task, spec.name, _hidden(spec)))
 
     def get(self, instance_id: str) -> Instance:
@@ -157,7 +159,7 @@ class SkyPilotCloud:
         name, server = name_of(instance_id)
         if server not in ("", self._server):
             return _gone(instance_id)
-        with cloud_errors():
+        with reading():
             seen = self._survey.one(name)
         if seen.record is not None and is_impostor(seen.record):
             return _gone(instance_id)
@@ -165,7 +167,7 @@ class SkyPilotCloud:
 
     def list(self, name_prefix: str) -> list[Instance]:
         """Clusters whose name starts with the prefix and whose label repeats it."""
-        with cloud_errors():
+        with reading():
             return self._survey.ours(name_prefix)
 
     def update(self, instance_id: str, spec: InstanceSpec) -> Instance:
@@ -231,19 +233,19 @@ class SkyPilotCloud:
 
     def look(self, name: str) -> Seen:
         """One cluster as an instance and in SkyPilot's own words, whoever's it is."""
-        with cloud_errors():
+        with reading():
             seen = self._survey.one(name)
         return instance(name, self._server, seen), seen.record
 
     def look_all(self, name_prefix: str) -> dict[str, Seen]:
         """The same for every cluster whose name starts with the prefix, in one go."""
-        with cloud_errors():
+        with reading():
             found = self._survey.all(name_prefix)
         return {name: (instance(name, self._server, seen), seen.record) for name, seen in found.items()}
 
     def record(self, name: str) -> ClusterRecord | None:
         """A cluster in SkyPilot's own words, by its cloud's own word; None where there is none."""
-        with cloud_errors():
+        with reading():
             return self._survey.one(name).record
 
     def _share(self, other: SkyPilotCloud) -> None:
@@ -306,6 +308,20 @@ class SkyPilotCloud:
 
     def _refused(self, why: str) -> errors.ValidationError:
         return errors.ValidationError(f"SkyPilot: {why}", cloud=self.name)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turns an ApiError of a look into its GpuCloudError.
+
+    One without an answer is a fault of the moment: a busy server leaves a status unanswered, a restart forgets
+    it, and a launch that a look sends again is harmless.
+    """
+    try:
+        with cloud_errors():
+            yield
+    except (errors.AmbiguousError, errors.DeadlineError) as error:
+        raise errors.TransientError(error.message, cloud=INFO.name) from None
 
 
 def _gone(identity: str) -> Instance:

@@ -18,8 +18,14 @@ from gpu_clouds.connection import Connection
 from gpu_clouds.credentials import CredentialSet
 from gpu_clouds.models import Candidate, Instance, InstanceSpec, InstanceState, InstanceTemplate
 from gpu_clouds.registry import connect
-from gpu_clouds.skypilot.cloud import SkyPilotCloud
+from gpu_clouds.skypilot.cloud import SkyPilotCloud, reading
 from gpu_clouds.skypilot.cloud import connect as connect_sky
+from gpu_clouds.skypilot.errors import (
+    ApiError,
+    RequestCancelledError,
+    RequestLostError,
+    RequestTimeoutError,
+)
 from gpu_clouds.skypilot.instances import server_id
 from gpu_clouds.skypilot.task import MARKER_LABEL
 from tests.unit.dynamic_providers.memory_cloud import QuickClock
@@ -481,3 +487,9 @@ def test_a_server_that_is_away_is_one_error_of_ours(
     with pytest.raises(errors.GpuCloudError) as caught:
         call(SkyPilotCloud(sky.client(), "sky"))
     assert isinstance(caught.value, errors.TransientError)
+
+
+@pytest.mark.parametrize("lost", [RequestTimeoutError, RequestLostError, RequestCancelledError])
+def test_a_read_without_an_answer_has_changed_nothing(lost: type[ApiError]) -> None:
+    with pytest.raises(errors.TransientError, match="not ended"), reading():
+        raise lost("not ended within 30 s")
