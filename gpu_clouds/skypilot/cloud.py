@@ -314,8 +314,8 @@ class SkyPilotCloud:
 def reading() -> Iterator[None]:
     """Turns an ApiError of a look into its GpuCloudError.
 
-    One without an answer is a fault of the moment: a busy server leaves a status unanswered, a restart forgets
-    it, and a launch that a look sends again is harmless.
+    One without an answer is a fault of the moment: a busy server leaves a status unanswered, a restart
+    forgets it, and a launch that a look sends again is harmless.
     """
     try:
         with cloud_errors():
