@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dynamic_providers.sky_pilot_inputs import SkyPilotClusterInputs
-from stack_config import SkyPilotCluster, StackConfigError, load
+from stack_config import SkyPilotCluster, StackConfigError, load, read_stack_file
 
 
 def values(**more: Any) -> dict[str, Any]:
@@ -44,6 +45,12 @@ def test_a_stack_with_servers_tenants_and_clusters():
     assert [found.skypilot_server(name) for name in found.skypilot_clusters] == ["lab", "lab", "own"]
     assert found.skypilot_clusters_on("lab") == ("train", "serve")
     assert found.skypilot_clusters_on("own") == ("own",)
+
+
+def test_the_example_is_a_stack_file():
+    example = read_stack_file(Path(__file__).parents[3] / "Pulumi.slurm.yaml")
+    found = load({**example, "stackId": "teststck"}, "slurm")
+    assert found.skypilot_server("train") == "lab" and found.skypilot_clusters_on("lab") == ("train",)
 
 
 CLUSTER = "gpuplane:skypilotClusters.train"
