@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent import futures
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def serve(cloud: Cloud, arguments: list[str]) -> None:
         arguments: the engine's: the address of its own services.
     """
     raise_fence()
+    try:
+        sdk = Sdk(cloud.package)
+    except ModuleNotFoundError:
+        sys.exit(f"{sys.executable} lacks pulumi-{cloud.package}, which inputs are checked against")
     folder = os.environ.get(STATE_VARIABLE)
     store = Store(Path(folder) / f"{cloud.package}.json") if folder else None
     address = arguments[0] if arguments else ""
@@ -37,7 +42,7 @@ def serve(cloud: Cloud, arguments: list[str]) -> None:
         if is_first(address, cloud.package):
             warn(address, message)
 
-    stand_in = StandIn(cloud, Sdk(cloud.package), store, announce)
+    stand_in = StandIn(cloud, sdk, store, announce)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(stand_in, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
