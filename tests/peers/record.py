@@ -22,6 +22,7 @@ from tests.peers.recorded_calls import QUICK, record_auth, record_endings, recor
 from tests.peers.recorder import Recorder
 from tests.peers.scrub import Scrubber
 from tests.peers.skypilot_server import Auth, SkyPilotServer, home_of
+from tests.peers.slurm import Slurm
 
 FOLDER = Path(__file__).resolve().parents[1] / "contract_client" / "recordings" / "skypilot"
 
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         # New servers, so that nothing but the recorded calls is in what they answer.
         if options.only != "auth":
             with (
-                _server(SkyPilotServer(home_of("record", ROOT), slurm.client_config)) as server,
+                _server(SkyPilotServer(home_of("record", ROOT), slurm.client_config), slurm) as server,
                 closing(Recorder(server.url, scrubber_for(server), FOLDER)) as recorder,
             ):
                 if options.only in (None, "quick"):
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
                     record_endings(recorder, slurm)
         if options.only in (None, "auth"):
             auth = Auth("admin", secrets.token_urlsafe(12))
-            with _server(SkyPilotServer(home_of("record", ROOT), auth=auth)) as server:
+            with _server(SkyPilotServer(home_of("record", ROOT), auth=auth), slurm) as server:
                 scrubber = scrubber_for(server)
                 scrubber.hide(auth.password, "password")
                 forwarded = {"X-Forwarded-For": "192.0.2.1"}
@@ -75,12 +76,13 @@ def main(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _server(server: SkyPilotServer) -> Iterator[SkyPilotServer]:
+def _server(server: SkyPilotServer, slurm: Slurm) -> Iterator[SkyPilotServer]:
     server.remove()
     server.up()
     try:
         yield server
     finally:
+        slurm.cancel(*(name for name in slurm.jobs().values() if server.owns(name)))
         server.remove()
 
 

@@ -232,6 +232,11 @@ class Slurm:
         uid = pwd.getpwnam(USER).pw_uid
         kill(pids_of_user(uid))
         until(lambda: not pids_of_user(uid), 5.0)
+        # SkyPilot's runtime of clusters that were preempted; nobody else removes it.
+        for path in Path("/tmp").iterdir():
+            with contextlib.suppress(OSError):
+                if path.lstat().st_uid == uid and path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _write_files(self, uv: Path) -> None:
         root = self.root
