@@ -50,7 +50,9 @@ class Owner:
         """Tags of everything in a cloud."""
         return {
             "gpuplane-database": self.name,
-            **{key: value for key, value in tags(self.name, self.stack_id).items() if key == "gpuplane-stack"},
+            **{
+                key: value for key, value in tags(self.name, self.stack_id).items() if key == "gpuplane-stack"
+            },
         }
 
     def password(self, rotation: str) -> pulumi.Output[str]:
@@ -68,6 +70,7 @@ class Owner:
     def with_options(self, **more: object) -> pulumi.ResourceOptions:
         """The options of every resource, and some more."""
         merged: pulumi.ResourceOptions = pulumi.ResourceOptions.merge(
-            self.opts, pulumi.ResourceOptions(**more)  # type: ignore[arg-type] # options of any kind
+            self.opts,
+            pulumi.ResourceOptions(**more),  # type: ignore[arg-type] # options of any kind
         )
         return merged

@@ -26,8 +26,10 @@ PLACE_OF = {
 """Target -> the key that says where."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
-_RESERVED = ("admin", "administrator", "azure_superuser", "azure_pg_admin", "cloudsqladmin", "cloudsqlsuperuser")
-_RESERVED += ("guest", "postgres", "public", "rdsadmin", "root", "user")
+_RESERVED = frozenset(
+    "admin administrator azure_superuser azure_pg_admin cloudsqladmin cloudsqlsuperuser guest postgres public "
+    "rdsadmin root user".split()
+)
 _CLOSED = "[secret]"
 """What a secure value looks like that nobody has decrypted."""
 
@@ -45,7 +47,12 @@ AZURE_DISKS = (32, 64, 128, 256, 512, 1024, 2048, 4095, 4096, 8192, 16384)
 
 
 def broken_rules(
-    engine: Engine, name: str, server: PostgresServer | RedisServer, clusters: frozenset[str] = frozenset()
+    engine: Engine,
+    name: str,
+    server: PostgresServer | RedisServer,
+    clusters: frozenset[str] = frozenset(),
+    *,
+    url_given: bool = False,
 ) -> list[Problem]:
     """Every broken rule of one database.
 
@@ -54,12 +61,13 @@ def broken_rules(
         name: Its name.
         server: What the stack file says of it.
         clusters: Names of the Kubernetes clusters that the stack makes.
+        url_given: The URL of an external one comes from elsewhere than the stack file.
     """
     path = f"{SECTION[engine]}.{name}"
     return [
         *_name(path, name),
         *_places(path, server),
-        *_url(engine, path, server),
+        *_url(engine, path, server, url_given),
         *_shape(engine, path, server),
         *_postgres(path, server),
         *_cluster(path, server, clusters),
@@ -77,15 +85,17 @@ def place_problems(path: str, place: KubernetesPlace, clusters: frozenset[str]) 
     if place.cluster and (place.kubeconfig or place.context):
         yield Problem(path, "has cluster, and kubeconfig or context", next_step="keep one of them")
     elif place.cluster and place.cluster not in clusters:
-        declared = f"use one of {', '.join(sorted(clusters))}" if clusters else "declare it, or give kubeconfig"
-        yield Problem(
-            f"{path}.cluster", f"this stack makes no cluster {place.cluster!r}", next_step=declared
+        declared = (
+            f"use one of {', '.join(sorted(clusters))}" if clusters else "declare it, or give kubeconfig"
         )
+        yield Problem(f"{path}.cluster", f"this stack makes no cluster {place.cluster!r}", next_step=declared)
 
 
 def _name(path: str, name: str) -> Iterator[Problem]:
     if not _NAME.fullmatch(name):
-        yield Problem(path, "a name has lower-case letters, digits and inner hyphens, a letter first, 30 at most")
+        yield Problem(
+            path, "a name has lower-case letters, digits and inner hyphens, a letter first, 30 at most"
+        )
 
 
 def _places(path: str, server: PostgresServer | RedisServer) -> Iterator[Problem]:
@@ -95,7 +105,9 @@ def _places(path: str, server: PostgresServer | RedisServer) -> Iterator[Problem
         if key == wanted and not given:
             yield Problem(f"{path}.{key}", f"is required for target {server.target}")
         elif key != wanted and given:
-            yield Problem(f"{path}.{key}", f"is not used with target {server.target}", next_step="leave it out")
+            yield Problem(
+                f"{path}.{key}", f"is not used with target {server.target}", next_step="leave it out"
+            )
     if server.target != "kubernetes" and server.kubernetes != DatabasePlace():
         yield Problem(
             f"{path}.kubernetes",
@@ -110,7 +122,11 @@ def _places(path: str, server: PostgresServer | RedisServer) -> Iterator[Problem
         )
     if server.target == "external" and server.password_rotation:
         yield Problem(f"{path}.passwordRotation", "the password of an external one is not made here")
-    if server.target in ("memorystore", "azure") and isinstance(server, RedisServer) and server.password_rotation:
+    if (
+        server.target in ("memorystore", "azure")
+        and isinstance(server, RedisServer)
+        and server.password_rotation
+    ):
         yield Problem(
             f"{path}.passwordRotation", "the cloud itself makes this one's key", next_step="rotate it there"
         )
@@ -136,14 +152,15 @@ def _cidr(path: str, cidr: str) -> Iterator[Problem]:
         yield Problem(path, f"{cidr} is not a private network, and this is reached from private ones alone")
 
 
-def _url(engine: Engine, path: str, server: PostgresServer | RedisServer) -> Iterator[Problem]:
+def _url(engine: Engine, path: str, server: PostgresServer | RedisServer, given: bool) -> Iterator[Problem]:
     path = f"{path}.url"
     if server.target != "external":
-        if server.url is not None:
+        if server.url is not None or given:
             yield Problem(path, f"is not used with target {server.target}", next_step="leave it out")
         return
     if server.url is None:
-        yield Problem(path, "is required for target external")
+        if not given:
+            yield Problem(path, "is required for target external")
         return
     text = server.url.get_secret_value()
     if text == _CLOSED:
@@ -201,21 +218,17 @@ def _postgres(path: str, server: PostgresServer | RedisServer) -> Iterator[Probl
     if server.target == "cloud_sql" and server.storage_gb < 10:
         yield Problem(f"{path}.storageGb", "Cloud SQL has at least 10 GB", "10")
     azure = server.azure
-    if server.target == "azure" and azure is not None and server.high_availability:
-        if azure.shape.startswith("Standard_B"):
-            yield Problem(
-                f"{path}.azure.shape", "burstable machines have no second one", "Standard_D2ds_v5"
-            )
+    if azure is not None and server.high_availability and azure.shape.startswith("Standard_B"):
+        yield Problem(f"{path}.azure.shape", "burstable machines have no second one", "Standard_D2ds_v5")
 
 
-def _cluster(
-    path: str, server: PostgresServer | RedisServer, clusters: frozenset[str]
-) -> Iterator[Problem]:
+def _cluster(path: str, server: PostgresServer | RedisServer, clusters: frozenset[str]) -> Iterator[Problem]:
+    own = f"{path.rsplit('.', 1)[-1]}-connection"
     if server.target == "kubernetes":
         yield from place_problems(f"{path}.kubernetes", server.kubernetes, clusters)
-        if server.connection is not None and server.connection.name == f"{path.rsplit('.', 1)[-1]}-connection":
-            if _same(server.connection, server.kubernetes):
-                yield Problem(f"{path}.connection", "is written there anyway", next_step="leave it out")
+        other = server.connection
+        if other is not None and other.name in (None, own) and _same(other, server.kubernetes):
+            yield Problem(f"{path}.connection", "is written there anyway", next_step="leave it out")
     if server.connection is not None:
         yield from place_problems(f"{path}.connection", server.connection, clusters)
 
