@@ -12,6 +12,7 @@ from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.kubernetes_clusters import KubernetesClusters
 from components.node_args import api_key_of, secret
 from components.sky_pilot_clusters import SkyPilotClusters
+from components.sky_pilot_servers import server_args
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
 from stack_config import StackConfig
@@ -35,6 +36,7 @@ class GpuStack:
     def __init__(self, config: StackConfig) -> None:
         self._config = config
         self.kubernetes = KubernetesClusters(config)
+        servers = server_args(config)
         self.guard = LeakGuard(
             GUARD,
             stack_id=config.stack_id,
@@ -55,8 +57,8 @@ class GpuStack:
             )
             for name, cluster in config.clusters.items()
         }
-        self.skypilot = SkyPilotClusters(config, self.guard.id)
         self.kubernetes.declare()
+        self.skypilot = SkyPilotClusters(config, self.guard.id, servers, self.kubernetes.provider)
         if pulumi.runtime.is_dry_run():
             _show_costs(self.clusters, self.skypilot, _cache_costs(config))
 

@@ -68,6 +68,17 @@ class KubernetesClusters:
             }
         self.clusters = made
 
+    def provider(self, name: str) -> pulumi.ProviderResource | None:
+        """The Kubernetes provider of a cluster that this stack declares; None if there is none.
+
+        Args:
+            name: Name of the cluster, in any cloud.
+        """
+        for clusters in self.clusters.values():
+            if name in clusters:
+                return clusters[name].provider
+        return None
+
     def outputs(self) -> dict[str, Any]:
         """Cloud -> cluster -> name in the cloud, kubeconfig (secret), pools, estimate."""
         return {

@@ -105,7 +105,7 @@ class SkyPilotApiServerArgs(BaseModel):
         if "allowed_clouds" in self.config and self.allowed_clouds:
             problems.append("allowed_clouds is given twice: in config and by itself")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -13,10 +12,10 @@ from pydantic.alias_generators import to_camel
 
 from components.cost_table import NodeCost
 from stack_config import SkyPilotCluster as ClusterSpec
-from stack_config import SkyPilotServer as ServerSpec
 from stack_config import StackConfig
 
 if TYPE_CHECKING:
+    from components.sky_pilot_api_server import SkyPilotApiServerArgs
     from components.sky_pilot_tenant import SkyPilotTenant
     from dynamic_providers.sky_pilot_cluster import SkyPilotCluster
 
@@ -73,6 +72,8 @@ class SkyPilotClusters:
     Args:
         config: The checked configuration.
         guard: Id of the stack's LeakGuard.
+        servers: What `server_args` makes of the same configuration.
+        provider: Gives the Kubernetes provider of a cluster of this stack.
 
     Attributes:
         clusters: Clusters by name.
@@ -82,13 +83,21 @@ class SkyPilotClusters:
     clusters: Mapping[str, SkyPilotCluster]
     tenants: Mapping[str, SkyPilotTenant]
 
-    def __init__(self, config: StackConfig, guard: pulumi.Output[str]) -> None:
+    def __init__(
+        self,
+        config: StackConfig,
+        guard: pulumi.Output[str],
+        servers: Mapping[str, SkyPilotApiServerArgs],
+        provider: Callable[[str], pulumi.ProviderResource | None],
+    ) -> None:
         self._config = config
         self._guard = guard
+        self._provider = provider
         self.clusters, self.tenants = {}, {}
-        servers = {
+        self._endpoints: dict[str, pulumi.Output[str]] = {}
+        all_servers = {
             **{name: self._external(name) for name in config.credentials if self._is_server(name)},
-            **{name: self._made(name, spec) for name, spec in config.skypilot_servers.items()},
+            **{name: self._made(name, args) for name, args in servers.items()},
         }
         if config.skypilot_tenants:
             from components.sky_pilot_tenant import SkyPilotTenant, SkyPilotTenantArgs
@@ -98,15 +107,15 @@ class SkyPilotClusters:
                     name,
                     SkyPilotTenantArgs(
                         stack_id=config.stack_id,
-                        server=servers[spec.server].admin,
-                        endpoint=servers[spec.server].endpoint,
+                        server=all_servers[spec.server].admin,
+                        endpoint=all_servers[spec.server].endpoint,
                         isolation=spec.isolation,
                         token=spec.token,
                         role=spec.role,
                         expires_in_days=spec.expires_in_days,
                         rotation=spec.rotation,
                         clouds=spec.clouds,
-                        way=servers[spec.server].way,
+                        way=all_servers[spec.server].way,
                     ),
                 )
                 for name, spec in config.skypilot_tenants.items()
@@ -117,7 +126,7 @@ class SkyPilotClusters:
             self.clusters = {
                 name: SkyPilotCluster(
                     name,
-                    self._inputs(name, spec, servers[config.skypilot_server(name)]),
+                    self._inputs(name, spec, all_servers[config.skypilot_server(name)]),
                     pulumi.ResourceOptions(delete_before_replace=spec.delete_before_replace),
                 )
                 for name, spec in config.skypilot_clusters.items()
@@ -140,12 +149,14 @@ class SkyPilotClusters:
         return [made.hourlyUsd for made in self.clusters.values()]
 
     def outputs(self) -> dict[str, Any]:
-        """What the stack exports: clusters, and the way in of each tenant."""
+        """What the stack exports: clusters, URLs of servers, and the way in of each tenant."""
         found: dict[str, Any] = {}
         if self.clusters:
             found["skypilotClusters"] = {
                 name: {key: getattr(made, key) for key in _SHOWN} for name, made in self.clusters.items()
             }
+        if self._endpoints:
+            found["skypilotServers"] = dict(self._endpoints)
         if self.tenants:
             found["skypilotTenants"] = {
                 name: {"workspace": made.workspace, "token": made.token}
@@ -162,31 +173,20 @@ class SkyPilotClusters:
         way |= {"allowInsecure": True} if source.allow_insecure else {}
         return _Server({"credentials": name}, source.endpoint, self._guard, way)
 
-    def _made(self, name: str, spec: ServerSpec) -> _Server:
-        from components.sky_pilot_api_server import SkyPilotApiServer, SkyPilotApiServerArgs, SkyPilotAuth
+    def _made(self, name: str, args: SkyPilotApiServerArgs) -> _Server:
+        from components.sky_pilot_api_server import SkyPilotApiServer
         from dynamic_providers.sky_pilot_guard import SkyPilotGuard
 
-        password = None if spec.password is None else spec.password.get_secret_value()
-        made = SkyPilotApiServer(
-            name,
-            SkyPilotApiServerArgs(
-                target=spec.target,
-                port=spec.port,
-                allowed_clouds=spec.allowed_clouds,
-                config=spec.config,
-                files={
-                    place: pulumi.Output.secret(_text(name, path)) for place, path in spec.home_files.items()
-                },
-                env={key: pulumi.Output.secret(value.get_secret_value()) for key, value in spec.env.items()},
-                auth=SkyPilotAuth(
-                    kind=spec.auth, password=None if password is None else pulumi.Output.secret(password)
-                ),
-                keep_home=spec.keep_home,
-            ),
-        )
+        on = args.kubernetes
+        provider = self._provider(on.cluster) if on is not None and on.cluster else None
+        made = SkyPilotApiServer(name, args, pulumi.ResourceOptions(provider=provider))
+        self._endpoints[name] = made.endpoint
         admin: dict[str, Any] = {"endpoint": made.endpoint}
-        if spec.auth != "none":
+        if args.auth.kind in ("basic", "service_accounts"):
             admin |= {"user": made.user, "token": made.password}
+        if args.target == "kubernetes" and not self._config.skypilot_clusters_on(name):
+            # Nothing of this stack is on it, and perhaps this machine can't reach it.
+            return _Server(admin, made.endpoint, self._guard)
         guard = SkyPilotGuard(
             f"{name}-guard",
             {
@@ -229,16 +229,3 @@ def _cost(name: str, outputs: Mapping[str, Any]) -> NodeCost:
         more = f" or {len(places) - 1} more" if len(places) > 1 else ""
         what = f"skypilot {str(places[0]).partition(' at ')[0]}{more}"
     return NodeCost(name, name, what, numbers[1] if numbers[0] is None else numbers[0], numbers[0] is None)
-
-
-def _text(server: str, path: str) -> str:
-    """A file of this machine that a server gets.
-
-    Raises:
-        pulumi.RunError: It can't be read.
-    """
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise pulumi.RunError(f"gpuplane:skypilotServers.{server}.homeFiles: {path}: {why}") from None

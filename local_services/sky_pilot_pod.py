@@ -123,10 +123,11 @@ def run(commands: list[list[str]], home: Path) -> None:
     for command in commands:
         try:
             failed = subprocess.run(command, cwd=home, stdout=sys.stderr, check=False).returncode
+            why = f"status {failed}" if failed else ""
         except OSError as error:
-            failed = error.errno
-        if failed:
-            print(f"gpuplane: {command[0]} {command[1]} failed ({failed}): its cloud is off", file=sys.stderr)
+            why = str(error)
+        if why:
+            print(f"gpuplane: {command[0]} {command[1]}: {why}; its cloud is off", file=sys.stderr)
 
 
 def move_away(place: Path) -> dict[str, Any]:

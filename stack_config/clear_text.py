@@ -16,9 +16,9 @@ from stack_config.stack_file import NAMESPACE, Opaque
 SECURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "credentials": (("apiKey",),),
     "clusters": (("apiKey",), ("readiness", "sshKey")),
-    "skypilotServers": (("password",),),
+    "skypilotServers": (("password",), ("databaseUrl",), ("oauth2ClientSecret",), ("accounts", "*", "*")),
 }
-"""Top-level key -> where in each of its entries a secure value has to be."""
+"""Top-level key -> where in each of its entries a secure value has to be; `*` is any key."""
 
 
 def clear_text(
@@ -54,11 +54,20 @@ def clear_text(
 def _plain(entries: Mapping[str, object], places: tuple[tuple[str, ...], ...]) -> Iterator[tuple[str, ...]]:
     for name, entry in entries.items():
         for place in places:
-            value: object = entry
-            for step in place:
-                value = _object(value).get(step)
-            if isinstance(value, str) and value and not isinstance(value, Opaque):
-                yield (name, *place)
+            for path, value in _at(entry, place):
+                if isinstance(value, str) and value and not isinstance(value, Opaque):
+                    yield (name, *path)
+
+
+def _at(value: object, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
+    """(path, value) of everything at a place."""
+    if not place:
+        yield (), value
+        return
+    found = _object(value)
+    for step in found if place[0] == "*" else place[:1]:
+        for path, each in _at(found.get(step), place[1:]):
+            yield (step, *path), each
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stack_config import kubernetes_clusters
+from stack_config import kubernetes_clusters, skypilot_kubernetes
 from stack_config.models import (
     CandidateGroup,
     Cluster,
@@ -35,6 +35,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Cluster: `gpuplane:clusters.<name>`", Cluster),
     ("Readiness: `readiness`", Readiness),
     ("SkyPilot server: `gpuplane:skypilotServers.<name>`", SkyPilotServer),
+    *skypilot_kubernetes.SECTIONS,
     ("SkyPilot cluster: `gpuplane:skypilotClusters.<name>`", SkyPilotCluster),
     ("SkyPilot tenant: `gpuplane:skypilotTenants.<name>`", SkyPilotTenant),
     ("Settings: `gpuplane:settings`", Settings),

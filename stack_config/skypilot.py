@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr
 
 from stack_config.shape import Model, Usd
+from stack_config.skypilot_kubernetes import Cloud, OnKubernetes
 
 Amount = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?[+x]?)?$")]
 PortRange = Annotated[str, Field(pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$")]
@@ -17,11 +18,13 @@ Accelerator = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]+
 
 
 class SkyPilotServer(Model):
-    """A SkyPilot API server that this stack starts on the machine that runs `pulumi`; docs/skypilot.md."""
+    """A SkyPilot API server of this stack; docs/skypilot.md, docs/skypilot-on-kubernetes.md."""
 
-    target: Literal["local"] = Field(default="local", description="Where it runs.")
+    target: Literal["local", "kubernetes"] = Field(
+        default="local", description="Where it runs: the machine that runs `pulumi`, or `kubernetes`."
+    )
     port: int = Field(
-        default=46580, ge=1024, le=65535, description="Port on 127.0.0.1; each server has its own."
+        default=46580, ge=1024, le=65535, description="With `local`: port on 127.0.0.1; each has its own."
     )
     allowed_clouds: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")], ...] = Field(
         default=(), description="Clouds that it may use (`slurm`, `aws`): others are not asked; none for all."
@@ -37,14 +40,29 @@ class SkyPilotServer(Model):
     env: dict[str, SecretStr] = Field(
         default_factory=dict, description="Further environment; every value is treated as a secret."
     )
-    auth: Literal["none", "basic", "service_accounts"] = Field(
-        default="none", description="Whom it asks for credentials; tenants' tokens need `service_accounts`."
+    auth: Literal["none", "basic", "service_accounts", "oauth2", "external_proxy"] = Field(
+        default="none",
+        description="Whom it asks for credentials; tenants' tokens need `service_accounts`. The last two are "
+        "for `kubernetes`, which refuses `none`.",
     )
     password: SecretStr | None = Field(
         default=None, description="Password of its administrator, as a secure value; one is made if left out."
     )
     keep_home: bool = Field(
-        default=True, description="A destroy leaves its home, which knows clusters that no stack has made."
+        default=True,
+        description="With `local`: a destroy leaves its home, which knows clusters that no stack has made.",
+    )
+    kubernetes: OnKubernetes | None = Field(default=None, description="With `kubernetes`: how it runs there.")
+    database_url: SecretStr | None = Field(
+        default=None, description="With `kubernetes`: PostgreSQL that keeps its state, as a secure value."
+    )
+    accounts: dict[Cloud, dict[str, SecretStr]] = Field(
+        default_factory=dict,
+        description="With `kubernetes`: cloud -> key -> secure value, such as `runpod: {api_key: …}`; "
+        "the keys are in docs/skypilot-on-kubernetes.md.",
+    )
+    oauth2_client_secret: SecretStr | None = Field(
+        default=None, description="With auth `oauth2`: secret of the client, as a secure value."
     )
 
 

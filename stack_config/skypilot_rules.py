@@ -44,13 +44,16 @@ def _servers(file: StackFile) -> Iterator[Problem]:
         yield from name_rule(path, name)
         if name in file.credentials:
             yield Problem(path, "is the name of a credential set too", next_step="rename one of them")
-        if server.port in ports:
+        if server.target == "kubernetes":
+            yield from _on_kubernetes(name, file)
+        elif server.port in ports:
             yield Problem(
                 f"{path}.port",
                 f"{server.port} is the port of {ports[server.port]} too",
                 next_step="give each server its own",
             )
-        ports.setdefault(server.port, name)
+        else:
+            ports[server.port] = name
         if server.password is not None and server.auth == "none":
             yield Problem(f"{path}.password", "needs auth: basic or service_accounts")
         if "allowed_clouds" in server.config and server.allowed_clouds:
@@ -61,6 +64,43 @@ def _servers(file: StackFile) -> Iterator[Problem]:
         for place in server.home_files:
             if place.startswith("/") or ".." in place.split("/"):
                 yield Problem(f"{path}.homeFiles.{place}", "must be a path inside the server's home folder")
+
+
+def _on_kubernetes(name: str, file: StackFile) -> Iterator[Problem]:
+    """Where it is, and whether what is to run on it gets in; everything else its component knows."""
+    path, server = f"gpuplane:skypilotServers.{name}", file.skypilot_servers[name]
+    on = server.kubernetes
+    places = [] if on is None else [place for place in (on.cluster, on.kubeconfig or on.context) if place]
+    if len(places) != 1:
+        yield Problem(
+            f"{path}.kubernetes",
+            "does not say which Kubernetes cluster" if not places else "says twice which Kubernetes cluster",
+            next_step="give cluster, or kubeconfig and context",
+        )
+    known = [*file.eks_clusters, *file.gke_clusters, *file.aks_clusters]
+    if on is not None and on.cluster and on.cluster not in known:
+        yield Problem(
+            f"{path}.kubernetes.cluster",
+            f'no cluster "{on.cluster}"',
+            nearest(on.cluster, known),
+            f"use {listing(known)}, or kubeconfig" if known else "declare it, or use kubeconfig",
+        )
+    users = [f"cluster {each}" for each, c in file.skypilot_clusters.items() if c.server == name]
+    users += [f"tenant {each}" for each, t in file.skypilot_tenants.items() if t.server == name]
+    if not users:
+        return
+    if server.auth in ("oauth2", "external_proxy"):
+        yield Problem(
+            f"{path}.auth",
+            f"{server.auth} has no password that this stack could use, but {users[0]} is on it",
+            next_step="use service_accounts, or a credential set with a token in its place",
+        )
+    if on is not None and on.ingress is None:
+        yield Problem(
+            f"{path}.kubernetes.ingress",
+            f"without one only Kubernetes reaches the server, but {users[0]} is on it",
+            next_step="give it an ingress",
+        )
 
 
 def _tenant(name: str, file: StackFile) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ def add_credentials(place: Place, pod: PodParts) -> None:
     args = place.args
     secrets: dict[str, pulumi.Input[str]] = {
         **{cloud: place.secret(cloud, texts) for cloud, texts in args.accounts.items()},
-        **place.on.account_secrets,
+        **{str(cloud): name for cloud, name in place.on.account_secrets.items()},
     }
     for cloud, secret in sorted(secrets.items()):
         folder = f"{OURS}/accounts/{cloud}"

@@ -109,10 +109,7 @@ def _of_this_target(args: SkyPilotApiServerArgs) -> Iterator[str]:
 def _access(args: SkyPilotApiServerArgs) -> Iterator[str]:
     on, auth = args.on_kubernetes, args.auth
     if auth.kind == "none":
-        yield (
-            "auth.kind: everybody in the cluster could use it; choose basic, service_accounts, oauth2 or "
-            + ("external_proxy")
-        )
+        yield "auth.kind: none lets in everybody in the cluster; use basic, service_accounts or a proxy"
     if isinstance(auth.password, str) and (why := refused_password(auth.password)):
         yield why
     if (on.oauth2 is not None) != (auth.kind == "oauth2"):
