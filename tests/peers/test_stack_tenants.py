@@ -66,5 +66,5 @@ def check_a_tenant(tmp_path: Path, url: str, admin: BasicAuth) -> None:
     world.run("destroy").expect_ok()
     assert NAME not in as_admin.workspaces()
     assert NAME not in [each.token_name for each in as_admin.service_account_tokens()]
-    text = world.files()
+    text = world.stack.state_text()
     assert not [secret for secret in (first, second, admin.password) if secret in text]
