@@ -255,9 +255,7 @@ def _system_pool(
         ),
         opts=pulumi.ResourceOptions.merge(
             opts,
-            pulumi.ResourceOptions(
-                ignore_changes=["initialNodeCount", "nodeCount"], delete_before_replace=True
-            ),
+            pulumi.ResourceOptions(ignore_changes=["initialNodeCount"], delete_before_replace=True),
         ),
     )
     return pool

@@ -99,9 +99,8 @@ def _pool(
             opts,
             pulumi.ResourceOptions(
                 depends_on=[*control.ready, *account.ready],
-                # Both are the autoscaler's; a change of the first would make the pool anew. And two pools of
-                # one name can't be.
-                ignore_changes=["initialNodeCount", *(["nodeCount"] if plan.autoscaled else [])],
+                # A change of it would make the pool anew; and two pools of one name can't be.
+                ignore_changes=["initialNodeCount"],
                 delete_before_replace=True,
             ),
         ),

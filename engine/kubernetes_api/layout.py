@@ -99,6 +99,7 @@ class Layout:
                 f"--service-account-signing-key-file={self.account_key}",
                 f"--token-auth-file={self.tokens}",
                 "--authorization-mode=RBAC",
+                "--allow-privileged=true",  # as every cloud's: device plugins need it
                 "--anonymous-auth=false",
             ],
             "kube-controller-manager": [

@@ -38,6 +38,9 @@ def _like(now: Any, old: Any) -> Any:
         return now
     if isinstance(now, Mapping) and isinstance(old, Mapping):
         return {key: _like(now[key], item) for key, item in old.items() if key in now}
+    if isinstance(now, Mapping) and isinstance(old, list):
+        # Azure takes ids as a list and answers with an object: id -> what it knows of it.
+        return old if set(plain(old)) == set(now) else list(now)
     if isinstance(now, list) and isinstance(old, list) and len(now) == len(old):
         return [_like(item, other) for item, other in zip(now, old, strict=True)]
     return now

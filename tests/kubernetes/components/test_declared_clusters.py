@@ -88,7 +88,7 @@ def test_the_inputs_have_the_types_of_the_sdk_and_keep_the_rules(cloud, changes,
 POOL_TYPES = {"eks": "NodeGroup", "gke": "NodePool", "aks": "AgentPool"}
 COUNTS = {
     "eks": ["scalingConfig.desiredSize"],
-    "gke": ["initialNodeCount", "nodeCount"],
+    "gke": ["initialNodeCount"],
     "aks": ["count"],
 }
 

@@ -38,7 +38,7 @@ def nodes_of(cloud: str, number: int) -> Callable[[dict[str, Any]], None]:
         if cloud == "eks":
             pool["scalingConfig"] = {**pool["scalingConfig"], "desiredSize": number}
         elif cloud == "gke":
-            pool["nodeCount"] = number
+            pool["initialNodeCount"] = number
         else:
             pool["count"] = number
 
