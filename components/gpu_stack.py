@@ -13,6 +13,7 @@ from components.kubernetes_clusters import KubernetesClusters
 from components.node_args import api_key_of, secret
 from components.sky_pilot_clusters import SkyPilotClusters
 from components.sky_pilot_servers import server_args
+from components.stack_services import StackServices
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
 from stack_config import StackConfig
@@ -31,11 +32,13 @@ class GpuStack:
         clusters: Clusters by name.
         kubernetes: Clusters of Kubernetes.
         skypilot: SkyPilot servers, tenants and clusters.
+        services: Databases and model servers.
     """
 
     def __init__(self, config: StackConfig) -> None:
         self._config = config
         self.kubernetes = KubernetesClusters(config)
+        self.services = StackServices(config, self.kubernetes)
         servers = server_args(config)
         self.guard = LeakGuard(
             GUARD,
@@ -58,6 +61,7 @@ class GpuStack:
             for name, cluster in config.clusters.items()
         }
         self.kubernetes.declare()
+        self.services.declare()
         self.skypilot = SkyPilotClusters(config, self.guard.id, servers, self.kubernetes.provider)
         if pulumi.runtime.is_dry_run():
             _show_costs(self.clusters, self.skypilot, _cache_costs(config))
@@ -71,6 +75,7 @@ class GpuStack:
                 **{name: cluster.details() for name, cluster in self.clusters.items()}
             ).apply(dict),  # `all` of nothing at all is a list
             **self.skypilot.outputs(),
+            **self.services.outputs(),
             "hourlyUsd": pulumi.Output.all(
                 *(c.hourly_usd for c in self.clusters.values()), *self.skypilot.hourly_usd()
             ).apply(lambda prices: round(sum(price or 0.0 for price in prices), 6)),

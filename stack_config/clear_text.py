@@ -17,6 +17,9 @@ SECURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "credentials": (("apiKey",),),
     "clusters": (("apiKey",), ("readiness", "sshKey")),
     "skypilotServers": (("password",), ("databaseUrl",), ("oauth2ClientSecret",), ("accounts", "*", "*")),
+    "postgresServices": (("url",),),
+    "redisServices": (("url",),),
+    "modelServers": (("apiKey",), ("hfToken",)),
 }
 """Top-level key -> where in each of its entries a secure value has to be; `*` is any key."""
 

@@ -57,10 +57,12 @@ class ModelScaling(Model):
     kind: Literal["hpa", "keda"] = Field(
         default="hpa", description="`hpa` needs an adapter for the metric; `keda` needs KEDA in the cluster."
     )
-    min: int = Field(default=1, ge=0, le=1000, description="Pods at least; 0 with `keda` alone.")
+    min: int = Field(default=1, ge=1, le=1000, description="Pods at least.")
     max: int = Field(ge=1, le=1000, description="Pods at most.")
-    metric: Annotated[str, Field(pattern=r"^[A-Za-z_:][A-Za-z0-9_:]*$")] = Field(
-        default="", description="Metric of each pod; requests that wait if left out.", validate_default=False
+    metric: str = Field(
+        default="",
+        pattern=r"^([A-Za-z_:][A-Za-z0-9_:]*)?$",
+        description="Metric of each pod; requests that wait if left out.",
     )
     target: int = Field(default=5, ge=1, le=10_000, description="Its value for each pod.")
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = Field(

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
 
+from stack_config.databases import PostgresServer, RedisServer
 from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
+from stack_config.model_servers import ModelServerSpec
 from stack_config.shape import Model, Usd
 from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
@@ -339,5 +341,14 @@ class StackFile(Model):
     )
     aks_clusters: dict[str, AksCluster] = Field(
         default_factory=dict, description="Kubernetes on Azure: name -> cluster with GPU pools."
+    )
+    postgres_services: dict[str, PostgresServer] = Field(
+        default_factory=dict, description="PostgreSQL databases: name -> database."
+    )
+    redis_services: dict[str, RedisServer] = Field(
+        default_factory=dict, description="Redis databases: name -> database."
+    )
+    model_servers: dict[str, ModelServerSpec] = Field(
+        default_factory=dict, description="Models that are served on Kubernetes: name -> server."
     )
     settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")

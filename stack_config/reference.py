@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stack_config import kubernetes_clusters, skypilot_kubernetes
+from stack_config import databases, kubernetes_clusters, model_servers, skypilot_kubernetes
 from stack_config.models import (
     CandidateGroup,
     Cluster,
@@ -40,6 +40,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("SkyPilot tenant: `gpuplane:skypilotTenants.<name>`", SkyPilotTenant),
     ("Settings: `gpuplane:settings`", Settings),
     *kubernetes_clusters.SECTIONS,
+    *databases.SECTIONS,
+    *model_servers.SECTIONS,
 )
 
 _HEAD = """\

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from stack_config.databases import PostgresServer, RedisServer
 from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
+from stack_config.model_servers import ModelServerSpec
 from stack_config.models import (
     CandidateGroup,
     CapacityName,
@@ -61,6 +63,9 @@ class StackConfig:
         eks_clusters: Kubernetes on AWS, by name.
         gke_clusters: Kubernetes on Google Cloud, by name.
         aks_clusters: Kubernetes on Azure, by name.
+        postgres_services: PostgreSQL databases, by name.
+        redis_services: Redis databases, by name.
+        model_servers: Models that are served on Kubernetes, by name.
     """
 
     stack: str
@@ -75,6 +80,9 @@ class StackConfig:
     eks_clusters: Mapping[str, EksCluster] = field(default_factory=dict)
     gke_clusters: Mapping[str, GkeCluster] = field(default_factory=dict)
     aks_clusters: Mapping[str, AksCluster] = field(default_factory=dict)
+    postgres_services: Mapping[str, PostgresServer] = field(default_factory=dict)
+    redis_services: Mapping[str, RedisServer] = field(default_factory=dict)
+    model_servers: Mapping[str, ModelServerSpec] = field(default_factory=dict)
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""

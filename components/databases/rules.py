@@ -26,10 +26,10 @@ PLACE_OF = {
 """Target -> the key that says where."""
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
-_RESERVED = frozenset(
-    "admin administrator azure_superuser azure_pg_admin cloudsqladmin cloudsqlsuperuser guest postgres public "
-    "rdsadmin root user".split()
-)
+_RESERVED = {
+    *("admin", "administrator", "azure_superuser", "azure_pg_admin", "cloudsqladmin", "cloudsqlsuperuser"),
+    *("guest", "postgres", "public", "rdsadmin", "root", "user"),
+}
 _CLOSED = "[secret]"
 """What a secure value looks like that nobody has decrypted."""
 
