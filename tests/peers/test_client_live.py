@@ -10,10 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from gpu_clouds.skypilot.client import SkyPilotClient
-from gpu_clouds.skypilot.connection import SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, RequestLostError
 from gpu_clouds.skypilot.models import Refresh
-from tests.peers.conftest import PATIENT, end
+from tests.peers.conftest import end
 from tests.peers.processes import until
 from tests.peers.skypilot_server import INFRA, PRICES, SkyPilotServer
 
@@ -113,18 +112,6 @@ def test_a_cluster_from_launch_to_end(client, slurm, name):
     assert absent.value.is_not_found
 
 
-def test_idle_clusters_end_themselves(client, slurm, name):
-    pending = client.launch(task("A100:1", "true"), name)
-    pending.result(PATIENCE_S)
-    record = client.cluster(name)
-    assert record is not None
-    client.autostop(name, 0, down=True)
-    told = client.cluster(name, refresh=Refresh.NONE)
-    assert told is None or told.to_down
-    assert until(lambda: record.cluster_name_on_cloud not in slurm.jobs().values(), PATIENCE_S, 1.0)
-    assert until(lambda: client.cluster(name) is None, PATIENCE_S, 1.0)
-
-
 def test_a_gpu_that_there_is_not_is_refused_at_once(client, name):
     begin = time.monotonic()
     with pytest.raises(RequestFailedError) as refused:
@@ -192,21 +179,29 @@ def _while_restarting(server: SkyPilotServer, call) -> None:
         assert not errors, errors
 
 
-def test_logs_for_asyncio_arrive_while_the_launch_runs(server, name):
-    """The steps of a launch, line by line, before it has ended."""
-    with SkyPilotClient(SkyPilotConnection(server.url, user_name="looker", settings=PATIENT)) as own:
-        pending = own.launch(task("H100:1"), name)
+def test_a_launch_is_watched_and_an_idle_cluster_ends_itself(client, slurm, name):
+    """The steps of a launch for asyncio, before it has ended; then the end that nobody asks for."""
+    pending = client.launch(task("A100:1"), name)
 
-        async def read() -> tuple[int, str]:
-            early, text = 0, ""
-            async for line in own.stream_request_logs(pending):
-                text += line + "\n"
-                state = await asyncio.to_thread(own.request, pending.request_id)
-                early += not (state is not None and state.status.ended)
-            return early, text
+    async def read() -> tuple[int, str]:
+        early, text = 0, ""
+        async for line in client.stream_request_logs(pending):
+            text += line + "\n"
+            if early == 0:
+                state = await asyncio.to_thread(client.request, pending.request_id)
+                early += state is not None and not state.status.ended
+        return early, text
 
-        early, text = asyncio.run(read())
-        assert pending.result(PATIENCE_S).job_id is None, "a task without `run` is no job"
-        assert early > 0
-        assert "Cluster launched" in text
-        assert "\x1b" not in text
+    early, text = asyncio.run(read())
+    assert pending.result(PATIENCE_S).job_id is None, "a task without `run` is no job"
+    assert early == 1, "lines came while it ran"
+    assert "Cluster launched" in text
+    assert "\x1b" not in text
+
+    record = client.cluster(name)
+    assert record is not None
+    client.autostop(name, 0, down=True)
+    told = client.cluster(name, refresh=Refresh.NONE)
+    assert told is None or told.to_down
+    assert until(lambda: record.cluster_name_on_cloud not in slurm.jobs().values(), PATIENCE_S, 1.0)
+    assert until(lambda: client.cluster(name) is None, PATIENCE_S, 1.0)
