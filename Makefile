@@ -75,7 +75,7 @@ kubernetes-down: venv ## Stop it
 	@$(PY) -m engine kubernetes down
 
 # What tests/kubernetes imports; in .venv from the first run on.
-KUBERNETES_EXTRAS := kubernetes
+KUBERNETES_EXTRAS := aws azure gcp kubernetes
 
 test-kubernetes: engine ## Everything for Kubernetes, on a real API (the first run builds it)
 	@EXTRAS="$(KUBERNETES_EXTRAS)" requirements/install.sh

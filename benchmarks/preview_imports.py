@@ -3,14 +3,14 @@
 Each measurement is a process of its own; the least of several counts, because other load only ever adds.
 
 - `sdk` imports pulumi and those modules of the SDKs that the component uses, and nothing of ours.
-- `program` reads the example stack file, checks it and declares its cluster: those imports and all of our code.
-- `whole` is the same process at its end, when Pulumi's SDK has registered what was declared, here with its mocks.
-  What that takes is the SDK's affair, and grows with the number of resources: any program pays it.
+- `program` reads the example stack file, checks it and declares its cluster: those imports and all our code.
+- `whole` is the same process at its end, when Pulumi's SDK has registered what was declared, here with its
+  mocks. What that takes is the SDK's affair and grows with the resources: any program pays it.
 
     python -m benchmarks.preview_imports --cloud eks --runs 5
 
-Prints them, and a line of JSON for each cloud. Ends with 1 if program and sdk are further apart than the limit,
-or if a process imported the SDK of another cloud.
+Prints them, and a line of JSON for each cloud. Ends with 1 if program and sdk are further apart than the
+limit, or if a process imported the SDK of another cloud.
 """
 
 from __future__ import annotations
