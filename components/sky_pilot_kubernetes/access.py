@@ -38,12 +38,11 @@ def add_access(place: Place, pod: PodParts) -> pulumi.Output[str] | str:
         url = f"http://{place.name}-oauth2-proxy:{OAUTH2_PORT}"
         pod.set({"SKYPILOT_AUTH_OAUTH2_PROXY_ENABLED": "true", "SKYPILOT_AUTH_OAUTH2_PROXY_BASE_URL": url})
         return ""
-    given = auth.password
-    if given is None:
-        given = GeneratedSecret(
-            f"{place.name}-password", opts=pulumi.ResourceOptions(parent=place.opts.parent)
-        ).value
-    password = pulumi.Output.secret(given).apply(accepted)
+    if auth.password is None:
+        child = pulumi.ResourceOptions(parent=place.opts.parent)
+        password = pulumi.Output.secret(GeneratedSecret(f"{place.name}-password", opts=child).value)
+    else:
+        password = pulumi.Output.secret(auth.password).apply(accepted)
     pod.user = auth.user
     pod.set_secret("GPUPLANE_BASIC_PASSWORD", place.secret("password", {"password": password}), "password")
     return password
