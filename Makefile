@@ -74,14 +74,16 @@ kubernetes-up: venv ## A real Kubernetes API on 127.0.0.1 with fake GPU nodes; p
 kubernetes-down: venv ## Stop it
 	@$(PY) -m engine kubernetes down
 
-# What tests/kubernetes imports; in .venv from the first run on.
+# What tests/kubernetes imports, in an environment of its own: every run of the engine starts the plugin of every SDK
+# that the program's environment has.
+SDKS := .venv-sdks
 KUBERNETES_EXTRAS := aws azure gcp kubernetes
 
 test-kubernetes: engine ## Everything for Kubernetes, on a real API (the first run builds it)
-	@EXTRAS="$(KUBERNETES_EXTRAS)" requirements/install.sh
-	@$(PY) -m engine ensure
-	@$(PY) -m engine kubernetes build
-	$(PY) -m pytest tests/kubernetes
+	@VENV=$(SDKS) EXTRAS="$(KUBERNETES_EXTRAS)" requirements/install.sh
+	@$(SDKS)/bin/python -m engine ensure
+	@$(SDKS)/bin/python -m engine kubernetes build
+	$(SDKS)/bin/python -m pytest tests/kubernetes
 
 .PHONY: bench-fleet
 bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="--nodes 1000" for more)
@@ -97,5 +99,5 @@ lock: ## Pin every package again (needs uv); UPGRADE=--upgrade takes newer versi
 clean: ## Remove .venv, state and caches of this checkout (after make down)
 	@if [ -e .gpuplane/emulators/endpoints.json ]; then echo "The dev stack may be up: run make down first."; exit 1; fi
 	@if [ -e .gpuplane/kubernetes/cluster.json ]; then echo "The Kubernetes API may be up: run make kubernetes-down first."; exit 1; fi
-	rm -rf .venv .gpuplane .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .venv .venv-sdks .gpuplane .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
