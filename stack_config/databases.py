@@ -187,3 +187,21 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Secret with the connection: `connection`", ConnectionPlace),
 )
 """What docs/configuration.md says about these, section by section."""
+
+PATTERNS = {
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "must have lower-case letters, digits and inner hyphens only",
+    r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$": "must have lower-case letters, digits, - and . only",
+    r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$": "must be a quantity of Kubernetes, like 500m or 2Gi",
+    r"^\S+(:[A-Za-z0-9._-]*[0-9][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})$": (
+        "must be an image with a version, like redis:7.4.6"
+    ),
+    r"^[a-z][a-z0-9_]{0,30}$": "must have lower-case letters, digits and _ only, a letter first, 31 at most",
+    r"^vpc-[0-9a-f]+$": "must look like vpc-0a1b2c3d",
+    r"^subnet-[0-9a-f]+$": "must look like subnet-0a1b2c3d",
+    r"^sg-[0-9a-f]+$": "must look like sg-0a1b2c3d",
+    r"^projects/[^/]+/global/networks/[^/]+$": "must look like projects/my-project/global/networks/main",
+    r"^/subscriptions/.+/subnets/[^/]+$": "must be the full id of a subnet: /subscriptions/…/subnets/…",
+    r"^/subscriptions/.+/privateDnsZones/[^/]+$": "must be the full id of a private DNS zone",
+    r"^\S+( \S+){4}$": "must be five fields as cron has them, like 17 3 * * *",
+}
+"""What an error says of each pattern here."""

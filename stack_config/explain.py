@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from stack_config import databases, model_servers
 from stack_config.errors import Problem, listing, nearest
 from stack_config.models import StackFile
 
@@ -40,6 +41,8 @@ _PATTERNS = {
     r"^[0-9]{1,5}(-[0-9]{1,5})?$": "must look like 8080 or 10000-10020",
     r"^([0-9]+(\.[0-9]+)?[+x]?)?$": "must look like 8 or 8+",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]+(\.[0-9]+)?)?$": "must look like H100 or A100:8",
+    **databases.PATTERNS,
+    **model_servers.PATTERNS,
 }
 
 
@@ -93,7 +96,8 @@ def _problem(detail: ErrorDetails, values: Mapping[str, object]) -> Problem:
     if kind in _TYPES:
         return Problem(path, f"must be {_TYPES[kind]}, not {_kind_of(_value_at(values, location))}")
     if kind == "string_pattern_mismatch":
-        return Problem(path, _PATTERNS[context["pattern"]])
+        pattern = context["pattern"]
+        return Problem(path, _PATTERNS.get(pattern, f"must match {pattern}"))
     return Problem(path, _bound(kind, context))
 
 
@@ -113,7 +117,8 @@ def _bound(kind: str, context: Mapping[str, Any]) -> str:
         case "string_too_long":
             return f"must have at most {context['max_length']} characters"
         case "too_short":
-            return "must have at least one entry"
+            least = context["min_length"]
+            return f"must have at least {'one entry' if least == 1 else f'{least} entries'}"
     return "is not valid"
 
 

@@ -144,3 +144,10 @@ SECTIONS: tuple[tuple[str, type[Model]], ...] = (
     ("Its ingress: `ingress`", ModelIngress),
 )
 """What docs/configuration.md says about these, section by section."""
+
+PATTERNS = {
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$": "must look like chat.example.com",
+    r"^([A-Za-z_:][A-Za-z0-9_:]*)?$": "must be the name of a metric",
+    r"^(https?://\S+)?$": "must be a URL that begins with http:// or https://",
+}
+"""What an error says of each pattern here that stack_config/databases.py has not."""
