@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,4 +232,27 @@ def test_what_is_refused_makes_nothing(server: Server, on: Any, secret: str | No
         assert secret is None or "Traceback" not in result.output
     assert not server.objects.exists(server.path("deployments", "sky-api-server", "apps/v1"))
     assert secret is None or f'"{secret}"' not in stack.state_text()
+    stack.destroy().expect_ok()
+
+
+def test_a_chart_gets_our_password_and_configuration_and_can_not_loosen_them(server: Server):
+    chart = Path(__file__).resolve().parent / "chart"
+    loose = {"more": "mine", "enableUserManagement": False, "initialBasicAuthCredentials": "skypilot:other"}
+    values = {"apiService": loose, "ingress": {"enabled": True}, "rbac": {"create": True}}
+    on = {**GONE, "chart": str(chart), "chartValues": values, "ingress": INGRESS}
+    stack = server.declare(on, config={"jobs": {"a": 1}})
+    stack.up().expect_ok()
+    assert server.deployment()["status"]["readyReplicas"] == 1
+    assert server.output("endpoint") == "https://sky.example.com"
+    container, variables = server.container(), server.variables()
+    assert "SKYPILOT_INITIAL_BASIC_AUTH" not in variables
+    assert variables["GPUPLANE_BASIC_PASSWORD"]["secretKeyRef"]["key"] == "password"
+    assert variables["MORE"] == "mine"
+    assert "local_services.sky_pilot_pod shell" in container["args"][0]
+    assert "/gpuplane" in [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert server.declared()["config"]["jobs"] == {"a": 1}
+    (before,) = server.pods()
+    server.stack.set_config({"config": {"jobs": {"a": 2}}})
+    stack.up().expect_ok()
+    assert before not in server.pods(), "a change of the configuration restarts the chart's pods too"
     stack.destroy().expect_ok()
