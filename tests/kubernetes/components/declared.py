@@ -123,7 +123,8 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:
         self._declared.options[request.type, request.name] = request
-        return super().RegisterResource(request)
+        register: Callable[[Any], Any] = super().RegisterResource
+        return register(request)
 
 
 def declare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.unit.components.kubernetes_pools.clusters import cluster
 pytestmark = pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
 
 SDKS = {"eks": "aws", "gke": "gcp", "aks": "azure-native"}
-EXISTING = {
+EXISTING: dict[str, dict[str, Any]] = {
     "eks": {
         "existing": {"name": "old", "subnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]}
     },
