@@ -137,7 +137,7 @@ def test_all_prices_are_known_before_anything_is_made(client):
 def test_a_launch_waits_for_gpus_and_outlives_the_death_of_the_server(client, server, slurm, name):
     """All GPUs are taken, so the launch waits; meanwhile the server is killed and loses the request."""
     taken = slurm.occupy("A100:8")
-    pending = client.launch(task("A100:4"), name)
+    pending = client.launch(task("A100:1"), name)
 
     def queued() -> bool:
         return any(job.startswith(name) and state == "PENDING" for job, state in slurm.job_states().items())
@@ -151,7 +151,7 @@ def test_a_launch_waits_for_gpus_and_outlives_the_death_of_the_server(client, se
     assert slurm.job_states()[on_cloud] == "PENDING", "what it had asked for is still asked for"
 
     slurm.cancel(taken)
-    client.launch(task("A100:4"), name).result(PATIENCE_S)
+    client.launch(task("A100:1"), name).result(PATIENCE_S)
     record = client.cluster(name)
     assert record is not None
     assert record.status == "UP"
