@@ -6,6 +6,7 @@ No cloud accepts or refuses anything here: docs/stand-ins.md says what that mean
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +22,19 @@ POOLS = {
     "gke": "gcp:container/nodePool:NodePool",
     "aks": "azure-native:containerservice:AgentPool",
 }
+_RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
+INSIDE = (
+    "/apis/apps/v1/namespaces/kube-system/daemonsets/nvidia-device-plugin",
+    "/apis/apps/v1/namespaces/kube-system/daemonsets/efa-device-plugin",
+    "/apis/apps/v1/namespaces/kube-system/deployments/cluster-autoscaler",
+    "/api/v1/namespaces/kube-system/serviceaccounts/cluster-autoscaler",
+    f"{_RIGHTS}/clusterroles/cluster-autoscaler",
+    f"{_RIGHTS}/clusterrolebindings/cluster-autoscaler",
+    f"{_RIGHTS}/namespaces/kube-system/roles/cluster-autoscaler",
+    f"{_RIGHTS}/namespaces/kube-system/rolebindings/cluster-autoscaler",
+)
+"""What an EKS cluster has inside that is ours."""
+
 ON_THE_REAL_API = PROGRAM.replace(
     "import pulumi\n",
     "import os\nfrom pathlib import Path\n\nimport pulumi\n\nimport components.{module} as component\n\n"
@@ -81,7 +95,7 @@ def test_scaling_is_no_difference_and_another_way_of_renting_replaces_the_pool(
 
 
 def test_an_eks_cluster_with_what_runs_inside_it(
-    pretended: NewPretended, cluster: Cluster, objects: Objects
+    pretended: NewPretended, cluster: Cluster, objects: Objects, request: pytest.FixtureRequest
 ) -> None:
     program = ON_THE_REAL_API.format(module="eks_gpu_cluster", function="_kubeconfig")
     world = pretended("eks", program, CLUSTER_KUBECONFIG=str(cluster.kubeconfig))
@@ -91,7 +105,10 @@ def test_an_eks_cluster_with_what_runs_inside_it(
     }
     made = a_cluster("eks", pools=pools)
     world.configure(made)
+    for path in INSIDE:
+        request.addfinalizer(partial(cluster.api.delete, path))
     world.stack.up().expect_ok()
+    assert [path for path in INSIDE if not objects.exists(path)] == []
     system = "/apis/apps/v1/namespaces/kube-system"
     for name in ("nvidia-device-plugin", "efa-device-plugin"):
         spec = objects.get(f"{system}/daemonsets/{name}")["spec"]["template"]["spec"]
@@ -113,9 +130,9 @@ def test_an_eks_cluster_with_what_runs_inside_it(
     flipped.expect_ok()
     assert "replaced" in flipped.output, flipped.output
 
+    # What is in the cluster goes with it, and tags go with their group: none is deleted by itself.
     world.stack.destroy().expect_ok()
-    assert world.objects() == {}
-    assert not objects.exists(f"{system}/daemonsets/nvidia-device-plugin")
+    assert set(world.objects()) <= {"aws:autoscaling/tag:Tag"}
 
 
 @pytest.mark.parametrize(
