@@ -38,6 +38,7 @@ def add_access(place: Place, pod: PodParts) -> pulumi.Output[str] | str:
         url = f"http://{place.name}-oauth2-proxy:{OAUTH2_PORT}"
         pod.set({"SKYPILOT_AUTH_OAUTH2_PROXY_ENABLED": "true", "SKYPILOT_AUTH_OAUTH2_PROXY_BASE_URL": url})
         return ""
+    password: pulumi.Output[str]
     if auth.password is None:
         child = pulumi.ResourceOptions(parent=place.opts.parent)
         password = pulumi.Output.secret(GeneratedSecret(f"{place.name}-password", opts=child).value)
