@@ -12,6 +12,7 @@ import pydantic
 import pytest
 
 from components.sky_pilot_api_server import SkyPilotApiServer, SkyPilotApiServerArgs, SkyPilotAuth
+from components.sky_pilot_kubernetes.place import HOME
 from dynamic_providers.host.sdk import SECRET_SIGNATURE, SIGNATURE_KEY
 from engine.standins import checking
 from engine.standins.sdk_types import Sdk
@@ -177,8 +178,8 @@ def test_a_rolling_server_shares_no_state_file_on_its_volume():
     found = built({"update": "rolling", "storage": RWX}, {"database_url": DATABASE})
     pod = found.one("Deployment", "sky-api-server")["spec"]["template"]["spec"]
     mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
-    assert mounts["/root/.sky"] == "sky-ephemeral"
-    assert mounts["/root/.sky/api_server/clients"] == "state-volume"
+    assert mounts[f"{HOME}/.sky"] == "sky-ephemeral"
+    assert mounts[f"{HOME}/.sky/api_server/clients"] == "state-volume"
 
 
 def test_no_rule_of_rbac_has_a_star():
