@@ -103,7 +103,7 @@ def declare_managed_redis(owner: Owner, server: RedisServer, azure: DatabaseOnAz
         cluster_name=owner.physical,
         resource_group_name=azure.resource_group,
         location=azure.region,
-        sku=redisenterprise.EnterpriseSkuArgs(name=azure.shape or "Balanced_B1"),
+        sku=redisenterprise.SkuArgs(name=azure.shape or "Balanced_B1"),
         minimum_tls_version=redisenterprise.TlsVersion.TLS_VERSION_1_2,
         high_availability="Enabled" if server.high_availability else "Disabled",
         public_network_access="Disabled",

@@ -173,5 +173,5 @@ def _ingress(path: str, spec: ModelServerSpec) -> Iterator[Problem]:
     if bool(ingress.tls_secret) == bool(ingress.cert_issuer):
         yield Problem(where, "needs a certificate", next_step="give one of tlsSecret and certIssuer")
     for key, value in ingress.annotations.items():
-        if key.endswith("/ssl-redirect") and value == "false":
+        if key.endswith("ssl-redirect") and value == "false":
             yield Problem(f"{where}.annotations.{key}", "would answer without TLS", next_step="leave it out")

@@ -15,6 +15,7 @@ import pulumi
 import pulumi.runtime
 from pulumi.runtime import mocks
 
+from dynamic_providers.host.sdk import SIGNATURE_KEY
 from engine.standins import aws, azure_native, gcp, naming, outputs
 from engine.standins.cloud import Cloud
 from engine.standins.sdk_types import Sdk
@@ -68,13 +69,19 @@ class Declared:
         return {typ.split(":")[-1] for typ, _ in self.inputs}
 
 
+def _open(value: Any) -> Any:
+    """The same without the marks of secrets, at any depth: what a plugin sees."""
+    if isinstance(value, dict):
+        if SIGNATURE_KEY in value:
+            return _open(value["value"])
+        return {key: _open(inner) for key, inner in value.items()}
+    return [_open(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _answer(cloud: Cloud, token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Id and outputs as the stand-in makes them."""
     kind, settings = cloud.tables.kinds.get(token, Kind()), cloud.settings({})
-    values = {
-        key: value["value"] if isinstance(value, dict) and "value" in value and len(value) == 2 else value
-        for key, value in inputs.items()
-    }
+    values = _open(inputs)
     if kind.name:
         values.setdefault(kind.name, name)
     identifier = naming.identifier(kind, values, settings, name)
@@ -98,8 +105,10 @@ class _Mocks(mocks.Mocks):
             validator = VALIDATORS.get(args.typ.split(":")[0])
             # In a preview, mocks leave unknown inputs out.
             if validator and not self._preview:
-                found = validator.findings(args.typ, args.inputs)
+                found = validator.findings(args.typ, _open(args.inputs))
                 self._declared.findings += [f"{args.typ} {args.name}: {each.line}" for each in found]
+        if args.typ.endswith(":GeneratedSecret"):
+            return "0123456789abcdef", {**args.inputs, "value": "g" * int(args.inputs["length"])}
         if validator is None or args.typ.startswith("pulumi:"):
             return f"{args.name}-id", args.inputs
         return _answer(CLOUDS[args.typ.split(":")[0]], args.typ, args.name, args.inputs)
