@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
                     record_life(recorder, slurm)
                 if options.only in (None, "endings"):
                     record_endings(recorder, slurm)
+                recorder.begin("")
         if options.only in (None, "auth"):
             auth = Auth("admin", secrets.token_urlsafe(12))
             with _server(SkyPilotServer(home_of("record", ROOT), auth=auth), slurm) as server:
@@ -68,6 +69,7 @@ def main(arguments: list[str]) -> int:
                 forwarded = {"X-Forwarded-For": "192.0.2.1"}
                 with closing(Recorder(server.url, scrubber, FOLDER, forwarded)) as recorder:
                     record_auth(recorder, auth)
+                    recorder.begin("")
     except PeerError as error:
         print(f"record: {error}", file=sys.stderr)
         return 1

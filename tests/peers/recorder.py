@@ -45,7 +45,7 @@ class Recorder:
         self._entries: list[dict[str, Any]] = []
 
     def begin(self, group: str) -> None:
-        """Begins a group of calls: the file that they are written to. The group before it is written."""
+        """Begins a group of calls, those of one file; the group before it is written. An empty name ends."""
         if self._group:
             self._folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(self._entries, indent=1, ensure_ascii=False)
@@ -53,8 +53,7 @@ class Recorder:
         self._group, self._entries = group, []
 
     def close(self) -> None:
-        """Writes the last group and closes the connections."""
-        self.begin("")
+        """Closes the connections. A group that is not ended is not written: it may lack calls."""
         self._client.close()
 
     def call(
