@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from stack_config import StackConfigError, databases, load, model_servers
+from stack_config.shape import Model
 
 MODELS = [model for _, model in (*databases.SECTIONS, *model_servers.SECTIONS)]
 
@@ -24,7 +25,7 @@ def patterns(schema: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_pattern_has_a_sentence(model: type[databases.Model]) -> None:
+def test_every_pattern_has_a_sentence(model: type[Model]) -> None:
     known = {**databases.PATTERNS, **model_servers.PATTERNS, r"^\S+$": ""}
     assert set(patterns(model.model_json_schema())) <= set(known)
 
