@@ -6,6 +6,7 @@ Keys of values: `charts/skypilot/values.yaml` of SkyPilot.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -51,9 +52,24 @@ def make_chart(place: Place, pod: PodParts, account: str, database: pulumi.Input
             path=place.on.chart,
             namespace=place.namespace,
             values=merged(place.on.chart_values, values(place, pod, account, database)),
+            transformations=[partial(keep_claim, place.on.storage.keep)],
         ),
         opts=place.with_options(depends_on=pod.after),
     )
+
+
+def keep_claim(keep: bool, found: Spec, opts: pulumi.ResourceOptions) -> None:
+    """Treats the chart's volume as ours: it may stay on destroy, and nobody waits for it before its pod.
+
+    Args:
+        keep: Whether it stays.
+        found: One of the chart's objects, which is changed.
+        opts: Its options, which are changed.
+    """
+    if found.get("kind") == "PersistentVolumeClaim":
+        opts.retain_on_delete = keep
+        metadata = found.setdefault("metadata", {})
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), "pulumi.com/skipAwait": "true"}
 
 
 def values(place: Place, pod: PodParts, account: str, database: pulumi.Input[str] | None) -> Spec:
@@ -70,6 +86,7 @@ def values(place: Place, pod: PodParts, account: str, database: pulumi.Input[str
     env = [{"name": "SKYPILOT_DISABLE_USAGE_COLLECTION", "value": "1"}]
     env += [each for each in pod.env if each["name"] not in _FROM_VALUES]
     return {
+        "global": {"imagePullSecrets": [{"name": name} for name in on.pull_secrets]},
         "apiService": {
             "image": image(place),
             "imagePullPolicy": "IfNotPresent",

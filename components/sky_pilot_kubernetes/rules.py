@@ -223,5 +223,7 @@ def _chart(args: SkyPilotApiServerArgs) -> Iterator[str]:
     on = args.on_kubernetes
     if on.chart_values and not on.chart:
         yield "kubernetes.chart_values: needs kubernetes.chart"
+    if on.chart and on.storage.existing_claim:
+        yield "kubernetes.chart: takes no storage.existing_claim; that is only in our own objects"
     if on.chart and args.auth.kind in ("oauth2", "external_proxy"):
         yield f"kubernetes.chart: auth of kind {args.auth.kind} is only in our own objects"

@@ -191,3 +191,17 @@ def test_no_rule_of_rbac_has_a_star():
     assert "*" not in json.dumps(rules)
     verbs = {verb for rule in rules for verb in rule["verbs"]}
     assert not verbs & {"escalate", "bind", "impersonate", "deletecollection"}
+
+
+def test_everything_is_on_the_given_cluster():
+    def build() -> pulumi.ComponentResource:
+        from pulumi_kubernetes import Provider
+
+        cluster = Provider("train-kubernetes", context="train")
+        on = {"monitoring": {"alerts": True}, "network": {}, "ingress": INGRESS}
+        return SkyPilotApiServer("sky", args_of(on, {}), pulumi.ResourceOptions(provider=cluster))
+
+    found = declare(build)
+    told = [each for each in found.options.values() if each.type.startswith("kubernetes:")]
+    assert len(told) > 15
+    assert {each.provider.rpartition("::")[0].rpartition("::")[2] for each in told} == {"train-kubernetes"}

@@ -7,17 +7,19 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pydantic
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.sky_pilot_api_server import SkyPilotApiServerArgs, SkyPilotAuth
 from components.sky_pilot_kubernetes.accounts import ACCOUNTS, copies, keys_of
-from components.sky_pilot_kubernetes.chart import merged
+from components.sky_pilot_kubernetes.chart import keep_claim, merged
 from components.sky_pilot_kubernetes.deployment import image, own_environment, strategy
 from components.sky_pilot_kubernetes.ingress import ingress_annotations, url
 from components.sky_pilot_kubernetes.monitoring import alerts, custom_resources
@@ -27,6 +29,8 @@ from components.sky_pilot_kubernetes.rules import name_problem, quantity, refuse
 from components.sky_pilot_servers import server_args
 from stack_config import load
 from stack_config.skypilot_kubernetes import OnKubernetes, ServerIngress
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +141,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {},
         "an API group must have a name, not *",
     ),
+    ({"chart": "x", "storage": {"existingClaim": "y"}}, {}, "kubernetes.chart: takes no storage.existing"),
     ({"chartValues": {"a": 1}}, {}, "kubernetes.chart_values: needs kubernetes.chart"),
     (
         {"chart": "x", "ingress": INGRESS, "oauth2": OAUTH2},
@@ -260,6 +265,16 @@ def test_values_of_a_chart_can_not_undo_ours(theirs: Any, ours: Any):
     assert set(both) == set(theirs) | set(ours)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_volume_of_a_chart_stays_as_ours_does(keep):
+    claim: dict[str, Any] = {"kind": "PersistentVolumeClaim", "metadata": {"annotations": None}}
+    for found, kept in ((claim, keep), ({"kind": "Service"}, None)):
+        opts = pulumi.ResourceOptions()
+        keep_claim(keep, found, opts)
+        assert opts.retain_on_delete == kept
+    assert claim["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
+
+
 def test_the_ingress_waits_for_an_hour_and_takes_large_uploads():
     found = ingress_annotations(ServerIngress(host="a.b", tls_secret="x", path="/sky", wait=False))
     nginx = "nginx.ingress.kubernetes.io/"
@@ -343,6 +358,16 @@ def test_a_stack_file_says_what_is_wrong_in_its_own_words():
     ):
         assert line in said
     assert "value" not in said.lower().replace("values", "")
+
+
+def test_the_example_of_the_page_is_a_stack_file():
+    page = (REPOSITORY / "docs" / "skypilot-on-kubernetes.md").read_text(encoding="utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0].replace("{secure: …}", "key")
+    config = {key.removeprefix("gpuplane:"): value for key, value in yaml.safe_load(text)["config"].items()}
+    clusters = {"gkeClusters": {"train": {"region": "us-central1", "project": "p"}}}
+    made = server_args(load({"stackId": "teststck", **config, **clusters}, "prod"))["sky"]
+    assert made.on_kubernetes.cluster == "train"
+    assert url(Place("sky", made, pulumi.ResourceOptions())) == "https://sky.example.com"
 
 
 def test_a_stack_file_becomes_arguments(tmp_path):
