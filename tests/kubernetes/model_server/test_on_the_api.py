@@ -123,6 +123,52 @@ def test_a_copy_on_two_nodes(
     stack.destroy().expect_ok()
 
 
+def test_what_is_around_a_model(
+    new_stack: NewStack, namespace: str, gpu_pool: NewPool, objects: Objects, kubectl: Any
+) -> None:
+    pool = gpu_pool(1, gpus=8)
+    stack = new_stack(PROGRAM, env=ENV)
+    more = {
+        "scaling": {"max": 4},
+        "weights": {"size": "1Gi", "keep": False},
+        "ingress": {"host": "chat.example.com", "tlsSecret": "chat-tls", "wait": False},
+    }
+    declare(stack, namespace, pool, **more)
+    token = "hf_canary4711"
+    stack.run(
+        *(
+            "config",
+            "set",
+            "--secret",
+            "--path",
+            "gpuplane:modelServers.chat.hfToken",
+            token,
+            "--stack",
+            "test",
+        )
+    ).expect_ok()
+    up = stack.up().expect_ok()
+    assert token not in up.output + stack.state_text()
+    assert stack.outputs()["modelServers"]["chat"]["url"] == "https://chat.example.com/v1"
+    ingress = objects.get(f"/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses/chat")["spec"]
+    assert ingress["tls"] == [{"hosts": ["chat.example.com"], "secretName": "chat-tls"}]
+    hpa = objects.get(f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/chat")["spec"]
+    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (1, 4)
+    assert objects.exists(f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/chat")
+    claim = objects.get(f"{CORE}/{namespace}/persistentvolumeclaims/chat-weights")
+    assert claim["status"]["phase"] == "Bound"
+
+    # What an autoscaler does is no difference, and a change of something else leaves its number.
+    kubectl("scale", "deployment/chat", "--replicas=3", "-n", namespace)
+    assert unchanged(stack.preview("--refresh"))
+    env = {"scaling": {"max": 5}}
+    declare(stack, namespace, pool, **{**more, **env})
+    stack.up().expect_ok()
+    assert objects.get(f"{APPS}/{namespace}/deployments/chat")["spec"]["replicas"] == 3
+    stack.destroy().expect_ok()
+    assert objects.names(f"{CORE}/{namespace}/persistentvolumeclaims") == []
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
