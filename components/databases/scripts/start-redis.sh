@@ -2,6 +2,7 @@
 # Starts Redis. The password goes into a file in memory: as an argument it would be in the list of processes.
 set -eu
 umask 077
+settings="${SETTINGS:-/run/redis/redis.conf}"
 {
     printf 'requirepass %s\n' "$REDIS_PASSWORD"
     printf 'maxmemory %s\n' "$MAXMEMORY_BYTES"
@@ -16,5 +17,5 @@ umask 077
         echo "tls-key-file $TLS_FOLDER/tls.key"
         echo "tls-ca-cert-file $TLS_FOLDER/ca.crt"
     fi
-} >/run/redis/redis.conf
-exec redis-server /run/redis/redis.conf
+} >"$settings"
+exec redis-server "$settings"

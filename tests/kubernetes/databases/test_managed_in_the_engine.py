@@ -134,7 +134,7 @@ def test_the_life_of_both(
 
     # A destroy is refused while they are protected: by the engine, or by the cloud, which is pretended here.
     if cloud != "gcp":
-        refused = stack.destroy()
+        refused = stack.run("destroy", "--preview-only", "--non-interactive", "--stack", "test")
         assert not refused.ok
         assert "protect" in refused.output
     declare(stack, cloud, outputs, namespace, protected=False, passwordRotation="2", highAvailability=True)

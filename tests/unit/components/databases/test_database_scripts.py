@@ -131,3 +131,25 @@ def test_a_password_that_would_end_the_statement_is_refused(programs: Path, tmp_
     assert done.returncode != 0
     assert calls == ""
     assert "DROP" not in done.stderr
+
+
+@pytest.mark.parametrize("tls", ["", "/gpuplane/tls"])
+def test_the_password_of_redis_is_in_a_file_that_only_it_reads(
+    programs: Path, tmp_path: Path, tls: str
+) -> None:
+    add(programs, "redis-server", 'echo "redis-server $*"')
+    settings = tmp_path / "redis.conf"
+    done = run(
+        "start-redis.sh",
+        programs,
+        REDIS_PASSWORD=PASSWORD,
+        MAXMEMORY_BYTES="1000",
+        SETTINGS=str(settings),
+        TLS_FOLDER=tls,
+    )
+    assert done.stdout == f"redis-server {settings}\n"
+    assert settings.stat().st_mode & 0o077 == 0
+    lines = settings.read_text(encoding="utf-8").splitlines()
+    assert {f"requirepass {PASSWORD}", "maxmemory 1000", "appendonly yes"} <= set(lines)
+    # A port that answers without TLS is closed where there is a certificate.
+    assert ("port 0" in lines) == ("tls-port 6379" in lines) == bool(tls)
