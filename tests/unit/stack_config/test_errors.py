@@ -65,7 +65,8 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "unknown feature": (
         account(features=["graphq"]),
-        'credentials.main.features[0]: is not a valid value; did you mean "graphql"? use one of bare, graphql',
+        "credentials.main.features[0]: is not a valid value; "
+        'did you mean "graphql"? use one of bare, graphql',
     ),
     "SkyPilot without a server": (
         server(endpoint=""),
