@@ -11,7 +11,9 @@ from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2_grpc, status_pb2
 from pulumi.runtime.proto import provider_pb2 as proto
 
-from engine.standins.kubernetes import announcing, checking, diff, functions, settings, values
+from engine.standins.announcing import is_first
+from engine.standins.kubernetes import checking, diff, functions, settings, values
+from engine.standins.kubernetes.announcing import MESSAGE
 from engine.standins.kubernetes.cluster import ApiRefused, UnknownKind, Unreachable
 from engine.standins.kubernetes.objects import full_name, metadata
 from engine.standins.kubernetes.provider import Asked, Outcome, Provider, Refused
@@ -99,8 +101,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._secrets.learn(given.value, given.secrets - {("kubeconfig",)})
         self._secrets.learn(settings.credentials(found.kubeconfig), [()])
         self._provider = Provider(found, self._stop)
-        if announcing.is_first(self._engine_address):
-            self._log("", announcing.MESSAGE, engine_pb2.WARNING, ephemeral=False)
+        if is_first(self._engine_address, "kubernetes"):
+            self._log("", MESSAGE, engine_pb2.WARNING, ephemeral=False)
         return proto.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
         )

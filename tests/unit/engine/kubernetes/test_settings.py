@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
 import yaml
 
-from engine.standins.kubernetes import announcing, functions
+from engine.standins.kubernetes import functions
 from engine.standins.kubernetes.settings import BadSettings, credentials, is_other_place, kubeconfig, read
 from engine.standins.kubernetes.values import UNKNOWN
 
@@ -170,20 +169,6 @@ def test_what_is_only_for_helm_test_is_left_out():
     found = [{"kind": "A"}, hooked("test"), hooked("pre-install, test-success"), hooked("pre-install")]
     assert list(functions.without_tests(found, keep=False)) == [found[0], found[3]]
     assert list(functions.without_tests(found, keep=True)) == found
-
-
-def test_the_first_of_a_run_announces_itself(tmp_path, monkeypatch):
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path))
-    monkeypatch.setattr(announcing, "_held", [])
-    assert announcing.is_first("127.0.0.1:4001")
-    assert not announcing.is_first("127.0.0.1:4001")
-    assert announcing.is_first("127.0.0.1:4002"), "that is another run"
-    for descriptor in announcing._held:
-        os.close(descriptor)
-    assert announcing.is_first("127.0.0.1:4001"), "the one that held it has ended"
-    os.close(announcing._held[-1])
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "no such folder"))
-    assert announcing.is_first("127.0.0.1:4003"), "better twice than never"
 
 
 def test_a_function_that_is_not_there():
