@@ -12,7 +12,7 @@ from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.kubernetes_clusters import KubernetesClusters
 from components.node_args import api_key_of, secret
 from components.sky_pilot_clusters import SkyPilotClusters
-from components.sky_pilot_servers import server_args
+from components.sky_pilot_servers import check_servers, server_args
 from components.stack_services import StackServices
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
@@ -40,6 +40,7 @@ class GpuStack:
         self.kubernetes = KubernetesClusters(config)
         self.services = StackServices(config, self.kubernetes)
         servers = server_args(config)
+        check_servers(servers)
         self.guard = LeakGuard(
             GUARD,
             stack_id=config.stack_id,

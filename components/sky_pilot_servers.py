@@ -35,16 +35,30 @@ def server_args(config: StackConfig) -> Mapping[str, SkyPilotApiServerArgs]:
     found: dict[str, SkyPilotApiServerArgs] = {}
     problems: list[Problem] = []
     for name, spec in config.skypilot_servers.items():
-        from components.sky_pilot_api_server import TARGETS, SkyPilotApiServerArgs
+        from components.sky_pilot_api_server import SkyPilotApiServerArgs
 
         try:
             found[name] = SkyPilotApiServerArgs(**_arguments(name, spec))
         except ValidationError as error:
             problems += _problems(f"gpuplane:skypilotServers.{name}", error)
-        TARGETS[spec.target].check(name)
     if problems:
         raise pulumi.RunError(StackConfigError(stack_file_name(config.stack), problems).message)
     return found
+
+
+def check_servers(servers: Mapping[str, SkyPilotApiServerArgs]) -> None:
+    """Looks at what each server needs besides its arguments, such as an SDK.
+
+    Args:
+        servers: What `server_args` gives.
+
+    Raises:
+        pulumi.RunError: Something is missing; the message says what to do.
+    """
+    for name, args in servers.items():
+        from components.sky_pilot_api_server import TARGETS
+
+        TARGETS[args.target].check(name)
 
 
 def _arguments(name: str, spec: SkyPilotServer) -> dict[str, Any]:

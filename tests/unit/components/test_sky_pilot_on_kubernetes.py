@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,16 +29,6 @@ from stack_config import load
 from stack_config.skypilot_kubernetes import OnKubernetes, ServerIngress
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def loop() -> Iterator[None]:
-    """Outputs need a loop."""
-    made = asyncio.new_event_loop()
-    asyncio.set_event_loop(made)
-    yield
-    asyncio.set_event_loop(None)
-    made.close()
 
 
 INGRESS = {"host": "sky.example.com", "tlsSecret": "tls"}

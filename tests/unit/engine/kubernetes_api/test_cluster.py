@@ -29,9 +29,17 @@ def leave(*_):
         log.write({name!r} + "\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, leave)
+open({log!r} + ".ready", "w").close()
 print("ready", flush=True)
 while True:
     time.sleep(60)
+"""
+# Ends only once the sleeper handles signals.
+BROKEN = """
+import os, sys, time
+while not os.path.exists({log!r} + ".ready"):
+    time.sleep(0.05)
+sys.exit("Error: no such flag")
 """
 STUBBORN = """
 import signal, time
@@ -87,7 +95,7 @@ def test_a_record_that_is_not_whole_is_none(tmp_path, text):
 
 def test_a_server_that_ends_at_once_is_one_line_with_its_last_words(tmp_path):
     sleeper = script(tmp_path / "sleeper.py", SLEEPER.format(log=str(tmp_path / "ended"), name="etcd"))
-    broken = script(tmp_path / "broken.py", "import sys\nsys.exit('Error: no such flag')")
+    broken = script(tmp_path / "broken.py", BROKEN.format(log=str(tmp_path / "ended")))
     found = Programs(dict.fromkeys(SERVERS, broken) | {"etcd": sleeper}, tmp_path / "stages")
     with pytest.raises(EngineError, match="kube-apiserver ended: Error: no such flag") as raised:
         cluster.start(tmp_path / "cluster", found, 60)
