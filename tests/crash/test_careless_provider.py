@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pulumi.dynamic.dynamic import serialize_provider
@@ -12,6 +11,7 @@ from tests.crash.cutting_proxy import Cut
 from tests.crash.driven_engine import Declared
 from tests.crash.forked_host import Forker
 from tests.crash.matrix import Matrix, Scenario
+from tests.crash.operations import WRITING
 from tests.crash.world import Emulator
 
 
@@ -41,4 +41,6 @@ def test_a_provider_that_launches_without_looking_is_found_out(
     }
     two_or_one_left = {cut: cut is not Cut.BEFORE for cut in Cut}
     assert launches == {(cut, way): two_or_one_left[cut] for cut in Cut for way in ("up", "destroy")}
-    assert json.dumps([str(outcome.case) for outcome in outcomes if not outcome.reached]) == "[]"
+    # How often the listing is asked again depends on the time that a run takes.
+    missed = [str(each.case) for each in outcomes if not each.reached and each.case.operation in WRITING]
+    assert not missed

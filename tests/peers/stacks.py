@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_clouds.skypilot.client import SkyPilotClient
-from tests.engine.harness import REPOSITORY, Result, Running, Stack
+from tests.engine.harness import REPOSITORY, STACK, Result, Running, Stack
 from tests.peers.processes import until
 from tests.peers.slurm import Slurm
 
@@ -45,7 +45,19 @@ class PeerStack:
             env={"PYTHONPATH": str(REPOSITORY), "GPUPLANE_STATE_DIR": str(root / "gpuplane-state")},
         )
         self.config: dict[str, Any] = {"stackId": STACK_ID, "settings": {"settleS": 5}, **config}
+        self._secrets: dict[str, str] = {}
         self.stack.set_config(self.config)
+
+    def set_secret(self, path: str, value: str) -> None:
+        """Sets a value below a key of the namespace `gpuplane`, encrypted: `skypilotClusters.one.envs.TOKEN`."""
+        self._secrets[path] = value
+        self._seal()
+
+    def _seal(self) -> None:
+        for path, value in self._secrets.items():
+            self.stack.run(
+                "config", "set", "--secret", "--path", f"gpuplane:{path}", value, "--stack", STACK
+            ).expect_ok()
 
     def set_cluster(self, name: str, **values: Any) -> None:
         """Declares a SkyPilot cluster, or changes keys of one; a key that is None is removed."""
@@ -53,6 +65,7 @@ class PeerStack:
         merged = {**clusters.get(name, {}), **values}
         clusters[name] = {key: value for key, value in merged.items() if value is not None}
         self.stack.set_config({"skypilotClusters": clusters})
+        self._seal()
 
     def drop_cluster(self, name: str) -> None:
         """Declares a cluster no more."""

@@ -53,9 +53,9 @@ def test_the_life_of_two_clusters(
         accelerators=["B200:1"],
         setup="echo prepared",
         run="for i in 1 2 3 4 5 6 7 8; do echo step $i; sleep 1; done; nvidia-smi || true",
-        envs={"TOKEN": CANARY},
         maxHourlyUsd=5,
     )
+    world.set_secret("skypilotClusters.one.envs.TOKEN", CANARY)
 
     # An impossible GPU, and one above the cap, are refused before anything exists.
     refused = world.run("preview")
