@@ -49,7 +49,7 @@ class PeerStack:
         self.stack.set_config(self.config)
 
     def set_secret(self, path: str, value: str) -> None:
-        """Sets a value below a key of the namespace `gpuplane`, encrypted: `skypilotClusters.one.envs.TOKEN`."""
+        """Sets an encrypted value below a key of `gpuplane`: `skypilotClusters.one.envs.TOKEN`."""
         self._secrets[path] = value
         self._seal()
 
