@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pulumi
 from pydantic import BaseModel, ConfigDict
 
@@ -12,13 +9,12 @@ from components.aks.control_plane import find_control_plane, make_control_plane,
 from components.aks.network import make_network
 from components.aks.pools import make_pools
 from components.aks.rules import plan_aks
-from components.kubernetes_pools.cost import cost_block, estimate
+from components.kubernetes_pools.component import KubernetesGpuCluster
 from components.kubernetes_pools.device_plugins import nvidia_device_plugin
 from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.gpu_operator import gpu_operator
 from components.kubernetes_pools.naming import physical_name
 from components.kubernetes_pools.naming import tags as tags_of
-from components.kubernetes_pools.outputs import pool_outputs
 from components.kubernetes_pools.refusal import refuse
 from stack_config.kubernetes_clusters import AksCluster
 
@@ -37,7 +33,7 @@ class AksGpuClusterArgs(BaseModel):
     stack_id: str = ""
 
 
-class AksGpuCluster(pulumi.ComponentResource):
+class AksGpuCluster(KubernetesGpuCluster):
     """**Pulumi type:** `gpuplane:kubernetes:AksGpuCluster`. Kubernetes on Azure with GPU pools.
 
     Creates resource group, network, cluster and a pool without GPUs, or takes a cluster that is there; then
@@ -60,12 +56,6 @@ class AksGpuCluster(pulumi.ComponentResource):
         pulumi.RunError: A rule is broken; one line for each.
     """
 
-    cluster_name: pulumi.Output[str]
-    kubeconfig: pulumi.Output[str]
-    provider: pulumi.ProviderResource
-    pools: Mapping[str, Mapping[str, Any]]
-    estimated_hourly: Mapping[str, Any]
-
     def __init__(
         self, name: str, args: AksGpuClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -74,8 +64,6 @@ class AksGpuCluster(pulumi.ComponentResource):
         refuse(problems)
         require(f"AKS cluster {name}", "azure", "kubernetes")
         super().__init__("gpuplane:kubernetes:AksGpuCluster", name, None, opts)
-        from pulumi_kubernetes import Provider
-
         mine = pulumi.ResourceOptions(parent=self)
         tags = tags_of(name, args.stack_id)
         if cluster.existing is None:
@@ -91,14 +79,8 @@ class AksGpuCluster(pulumi.ComponentResource):
             control = find_control_plane(cluster)
         made = make_pools(name, cluster, plans, control, tags, mine)
 
-        self.cluster_name = control.name
-        self.kubeconfig = read_kubeconfig(control, mine)
-        self.provider = Provider(
-            f"{name}-kubernetes",
-            kubeconfig=self.kubeconfig,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(control.ready)),
-        )
-        kube = pulumi.ResourceOptions(parent=self, provider=self.provider, deleted_with=control.resource)
+        self.open(name, control.name, read_kubeconfig(control, mine), control.ready)
+        kube = self.inside(control.resource)
         plain = [plan for plan in plans if plan.pool.driver == "cloud"]
         if plain:
             sliced = any(cluster.pools[plan.name].mig for plan in plain)
@@ -106,16 +88,4 @@ class AksGpuCluster(pulumi.ComponentResource):
         if cluster.operator_chart and any(plan.pool.driver == "operator" for plan in plans):
             gpu_operator(name, cluster.operator_chart, kube)
 
-        self.pools = {plan.name: pool_outputs(plan) for plan in plans}
-        self.estimated_hourly = estimate(plans)
-        if pulumi.runtime.is_dry_run() and plans:
-            pulumi.log.info(cost_block(f"AKS cluster {name}", plans), self)
-        self.register_outputs(
-            {
-                "clusterName": self.cluster_name,
-                "kubeconfig": self.kubeconfig,
-                "pools": self.pools,
-                "agentPools": {pool: each.name for pool, each in made.items()},
-                "estimatedHourly": self.estimated_hourly,
-            }
-        )
+        self.tell(f"AKS cluster {name}", plans, agentPools={pool: each.name for pool, each in made.items()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 from pydantic import BaseModel, ConfigDict
@@ -15,13 +14,12 @@ from components.eks.network import make_network
 from components.eks.pools import make_pools
 from components.eks.roles import make_role
 from components.eks.rules import image_of, plan_eks
-from components.kubernetes_pools.cost import cost_block, estimate
+from components.kubernetes_pools.component import KubernetesGpuCluster
 from components.kubernetes_pools.device_plugins import efa_device_plugin, nvidia_device_plugin
 from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.kubeconfig import kubeconfig
 from components.kubernetes_pools.naming import physical_name
 from components.kubernetes_pools.naming import tags as tags_of
-from components.kubernetes_pools.outputs import pool_outputs
 from components.kubernetes_pools.refusal import refuse
 from stack_config.kubernetes_clusters import EksCluster
 
@@ -40,7 +38,7 @@ class EksGpuClusterArgs(BaseModel):
     stack_id: str = ""
 
 
-class EksGpuCluster(pulumi.ComponentResource):
+class EksGpuCluster(KubernetesGpuCluster):
     """**Pulumi type:** `gpuplane:kubernetes:EksGpuCluster`. Kubernetes on AWS with GPU pools.
 
     Creates network, control plane, add-ons and a pool without GPUs, or takes a cluster that is there; then a
@@ -63,12 +61,6 @@ class EksGpuCluster(pulumi.ComponentResource):
         pulumi.RunError: A rule is broken; one line for each.
     """
 
-    cluster_name: pulumi.Output[str]
-    kubeconfig: pulumi.Output[str]
-    provider: pulumi.ProviderResource
-    pools: Mapping[str, Mapping[str, Any]]
-    estimated_hourly: Mapping[str, Any]
-
     def __init__(
         self, name: str, args: EksGpuClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -77,8 +69,6 @@ class EksGpuCluster(pulumi.ComponentResource):
         refuse(problems)
         require(f"EKS cluster {name}", "aws", "kubernetes")
         super().__init__("gpuplane:kubernetes:EksGpuCluster", name, None, opts)
-        from pulumi_kubernetes import Provider
-
         mine = pulumi.ResourceOptions(parent=self)
         tags = tags_of(name, args.stack_id)
         region = cluster.region
@@ -98,14 +88,8 @@ class EksGpuCluster(pulumi.ComponentResource):
             vpc_id = control.vpc_id
         groups = make_pools(name, cluster, plans, control, nodes, subnets, vpc_id, tags, mine)
 
-        self.cluster_name = control.name
-        self.kubeconfig = _kubeconfig(control, region)
-        self.provider = Provider(
-            f"{name}-kubernetes",
-            kubeconfig=self.kubeconfig,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(control.ready)),
-        )
-        kube = pulumi.ResourceOptions(parent=self, provider=self.provider, deleted_with=control.resource)
+        self.open(name, control.name, _kubeconfig(control, region), control.ready)
+        kube = self.inside(control.resource)
         plain = [
             plan
             for plan in plans
@@ -119,18 +103,8 @@ class EksGpuCluster(pulumi.ComponentResource):
         if cluster.existing is None:
             make_autoscaler(name, cluster, control, tags, mine, kube)
 
-        self.pools = {plan.name: pool_outputs(plan) for plan in plans}
-        self.estimated_hourly = estimate(plans)
-        if pulumi.runtime.is_dry_run() and plans:
-            pulumi.log.info(cost_block(f"EKS cluster {name}", plans), self)
-        self.register_outputs(
-            {
-                "clusterName": self.cluster_name,
-                "kubeconfig": self.kubeconfig,
-                "pools": self.pools,
-                "nodeGroups": {pool: group.arn for pool, group in groups.items()},
-                "estimatedHourly": self.estimated_hourly,
-            }
+        self.tell(
+            f"EKS cluster {name}", plans, nodeGroups={pool: group.arn for pool, group in groups.items()}
         )
 
 

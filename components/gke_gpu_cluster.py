@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pulumi
 from pydantic import BaseModel, ConfigDict
 
@@ -17,13 +14,12 @@ from components.gke.control_plane import (
 from components.gke.network import make_network
 from components.gke.pools import make_pools
 from components.gke.rules import plan_gke
-from components.kubernetes_pools.cost import cost_block, estimate
+from components.kubernetes_pools.component import KubernetesGpuCluster
 from components.kubernetes_pools.extras import require
 from components.kubernetes_pools.gpu_operator import gpu_operator
 from components.kubernetes_pools.kubeconfig import kubeconfig
 from components.kubernetes_pools.naming import physical_name
 from components.kubernetes_pools.naming import tags as tags_of
-from components.kubernetes_pools.outputs import pool_outputs
 from components.kubernetes_pools.refusal import refuse
 from stack_config.kubernetes_clusters import GkeCluster
 
@@ -42,7 +38,7 @@ class GkeGpuClusterArgs(BaseModel):
     stack_id: str = ""
 
 
-class GkeGpuCluster(pulumi.ComponentResource):
+class GkeGpuCluster(KubernetesGpuCluster):
     """**Pulumi type:** `gpuplane:kubernetes:GkeGpuCluster`. Kubernetes on Google Cloud with GPU pools.
 
     Creates network, cluster and a pool without GPUs, or takes a cluster that is there; then a node pool for
@@ -65,12 +61,6 @@ class GkeGpuCluster(pulumi.ComponentResource):
         pulumi.RunError: A rule is broken; one line for each.
     """
 
-    cluster_name: pulumi.Output[str]
-    kubeconfig: pulumi.Output[str]
-    provider: pulumi.ProviderResource
-    pools: Mapping[str, Mapping[str, Any]]
-    estimated_hourly: Mapping[str, Any]
-
     def __init__(
         self, name: str, args: GkeGpuClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -79,8 +69,6 @@ class GkeGpuCluster(pulumi.ComponentResource):
         refuse(problems)
         require(f"GKE cluster {name}", "gcp", "kubernetes")
         super().__init__("gpuplane:kubernetes:GkeGpuCluster", name, None, opts)
-        from pulumi_kubernetes import Provider
-
         mine = pulumi.ResourceOptions(parent=self)
         labels = tags_of(name, args.stack_id)
         physical = physical_name(name, args.stack_id)
@@ -92,30 +80,12 @@ class GkeGpuCluster(pulumi.ComponentResource):
             control = find_control_plane(cluster, mine)
         made = make_pools(name, cluster, plans, control, account, labels, mine)
 
-        self.cluster_name = control.name
-        self.kubeconfig = _kubeconfig(control)
-        self.provider = Provider(
-            f"{name}-kubernetes",
-            kubeconfig=self.kubeconfig,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(control.ready)),
-        )
+        self.open(name, control.name, _kubeconfig(control), control.ready)
         if cluster.operator_chart and any(plan.pool.driver == "operator" for plan in plans):
-            kube = pulumi.ResourceOptions(parent=self, provider=self.provider, deleted_with=control.resource)
+            kube = self.inside(control.resource)
             gpu_operator(name, cluster.operator_chart, kube)
 
-        self.pools = {plan.name: pool_outputs(plan) for plan in plans}
-        self.estimated_hourly = estimate(plans)
-        if pulumi.runtime.is_dry_run() and plans:
-            pulumi.log.info(cost_block(f"GKE cluster {name}", plans), self)
-        self.register_outputs(
-            {
-                "clusterName": self.cluster_name,
-                "kubeconfig": self.kubeconfig,
-                "pools": self.pools,
-                "nodePools": {pool: each.name for pool, each in made.items()},
-                "estimatedHourly": self.estimated_hourly,
-            }
-        )
+        self.tell(f"GKE cluster {name}", plans, nodePools={pool: each.name for pool, each in made.items()})
 
 
 def _kubeconfig(control: ControlPlane) -> pulumi.Output[str]:

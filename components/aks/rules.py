@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from components.kubernetes_pools.cluster_rules import broken_cluster_rules
 from components.kubernetes_pools.plan import PoolPlan
-from components.kubernetes_pools.pool_rules import nearest_zone, plan_pools
+from components.kubernetes_pools.planning import plan_cluster
+from components.kubernetes_pools.pool_rules import nearest_zone
 from components.kubernetes_pools.shapes import partitions
 from stack_config.errors import Problem
 from stack_config.kubernetes_clusters import AksCluster, AksPool
@@ -35,14 +35,8 @@ def plan_aks(name: str, cluster: AksCluster) -> tuple[list[PoolPlan], list[Probl
         name: The cluster's name.
         cluster: The cluster.
     """
-    path = f"gpuplane:aksClusters.{name}"
-    problems = list(broken_cluster_rules("aks", path, name, cluster, cluster.existing is not None))
-    problems += _cluster(path, cluster)
-    plans, broken = plan_pools("aks", path, cluster, cluster.pools)
-    problems += broken
-    for plan in plans:
-        problems += _pool(plan, cluster.pools[plan.name], cluster)
-    return plans, problems
+    existing = cluster.existing is not None
+    return plan_cluster("aks", name, cluster, existing, cluster.pools, _cluster, _pool)
 
 
 def _cluster(path: str, cluster: AksCluster) -> Iterator[Problem]:

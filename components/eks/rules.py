@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from components.kubernetes_pools.cluster_rules import broken_cluster_rules
 from components.kubernetes_pools.plan import PoolPlan
-from components.kubernetes_pools.pool_rules import nearest_zone, plan_pools
+from components.kubernetes_pools.planning import plan_cluster
+from components.kubernetes_pools.pool_rules import nearest_zone
 from stack_config.errors import Problem, listing
 from stack_config.kubernetes_clusters import EksCluster, EksPool
 
@@ -28,14 +28,8 @@ def plan_eks(name: str, cluster: EksCluster) -> tuple[list[PoolPlan], list[Probl
         name: The cluster's name.
         cluster: The cluster.
     """
-    path = f"gpuplane:eksClusters.{name}"
-    problems = list(broken_cluster_rules("eks", path, name, cluster, cluster.existing is not None))
-    problems += _cluster(path, cluster)
-    plans, broken = plan_pools("eks", path, cluster, cluster.pools)
-    problems += broken
-    for plan in plans:
-        problems += _pool(plan, cluster.pools[plan.name], cluster)
-    return plans, problems
+    existing = cluster.existing is not None
+    return plan_cluster("eks", name, cluster, existing, cluster.pools, _cluster, _pool)
 
 
 def image_of(plan: PoolPlan, pool: EksPool) -> str:

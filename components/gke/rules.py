@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from components.kubernetes_pools.cluster_rules import broken_cluster_rules
 from components.kubernetes_pools.plan import PoolPlan
-from components.kubernetes_pools.pool_rules import plan_pools
+from components.kubernetes_pools.planning import plan_cluster
 from components.kubernetes_pools.shapes import partitions
 from stack_config.errors import Problem, nearest
 from stack_config.kubernetes_clusters import GkeCluster, GkePool
@@ -29,14 +28,8 @@ def plan_gke(name: str, cluster: GkeCluster) -> tuple[list[PoolPlan], list[Probl
         name: The cluster's name.
         cluster: The cluster.
     """
-    path = f"gpuplane:gkeClusters.{name}"
-    problems = list(broken_cluster_rules("gke", path, name, cluster, cluster.existing is not None))
-    problems += _cluster(path, cluster)
-    plans, broken = plan_pools("gke", path, cluster, cluster.pools)
-    problems += broken
-    for plan in plans:
-        problems += _pool(plan, cluster.pools[plan.name], cluster)
-    return plans, problems
+    existing = cluster.existing is not None
+    return plan_cluster("gke", name, cluster, existing, cluster.pools, _cluster, _pool)
 
 
 def _cluster(path: str, cluster: GkeCluster) -> Iterator[Problem]:
