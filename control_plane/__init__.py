@@ -1,0 +1,1 @@
+"""The application that a stack deploys in front of its nodes; knows no Pulumi."""

@@ -1,0 +1,1 @@
+"""The data plane: an OpenAI-compatible server in front of vLLM nodes."""
