@@ -1,4 +1,4 @@
-"""What the gateway is told to serve, and for whom: the form in which store, admin endpoint and seed hand it over."""
+"""What the gateway serves, and for whom: the form in which store, admin endpoint and seed hand it over."""
 
 from __future__ import annotations
 

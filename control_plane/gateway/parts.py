@@ -1,4 +1,4 @@
-"""What the parts of the gateway ask of one another. `service.py` puts them together; each can be tried alone."""
+"""What the parts of the gateway ask of one another; `service.py` puts them together."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Limiter(Protocol):
             usd: What those cost at most, USD.
 
         Raises:
-            Refused: 429 with `retry-after`; 402 in OpenAI's form `insufficient_quota` for a budget that is used up.
+            Refused: 429 with `retry-after`; 429 with the code `insufficient_quota` for a budget that is used up.
         """
 
     def settle(self, reservation: Reservation, tokens: int, usd: float) -> None:
@@ -113,7 +113,7 @@ class Router(Protocol):
         """
 
     def may_retry(self) -> bool:
-        """Whether the last 10 s leave room for another retry (at most 10 % of the requests); counts it if so."""
+        """Whether 10 % of the requests of the last 10 s leave room for another retry; counts it if so."""
 
 
 class Relay(Protocol):
@@ -134,8 +134,8 @@ class Relay(Protocol):
             headers: To be added to the answer (request id, limits).
             receive: The client's side, for its disconnect; the body was read before.
             send: The client's side.
-            done: Called exactly once, with the outcome, before the client gets the last bytes of its answer; so
-                that what was answered is always in the ledger.
+            done: Called exactly once, with the outcome, before the client gets the last bytes of its answer,
+                so that what was answered is always in the ledger.
 
         Raises:
             Refused: Nothing was sent; the caller answers. `done` was not called.

