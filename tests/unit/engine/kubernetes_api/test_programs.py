@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import tarfile
 import zipfile
@@ -27,10 +26,8 @@ class Makers:
         self.broken = broken
 
     def all(self) -> dict[str, programs.Make]:
-        parts = {part.name: [*part.programs, "stages.yaml"] for part in programs.PARTS}
-        return {
-            name: self._maker(name, files) for name, files in {**parts, "tools": list(programs.TOOLS)}.items()
-        }
+        files = {"servers": [*programs.PACKAGES, "stages.yaml"], "tools": list(programs.TOOLS)}
+        return {name: self._maker(name, made) for name, made in files.items()}
 
     def _maker(self, name: str, files: list[str]) -> programs.Make:
         def make(work: Path) -> None:
@@ -50,53 +47,54 @@ def test_all_programs_are_made_once(tmp_path):
     found = programs.ensure(said.append, tmp_path, LINUX, makers.all())
     assert set(found.paths) == NAMES
     assert all(path.is_file() for path in [*found.paths.values(), found.stages])
-    assert len(said) == len(programs.PARTS)
+    assert len(said) == 1 and "kube-apiserver" in said[0]
     again = programs.ensure(said.append, tmp_path, LINUX, makers.all())
-    assert again == found and sorted(makers.made) == ["etcd", "kube", "kwok", "tools"]
-    assert len(said) == len(programs.PARTS), "nothing is announced that is not made"
+    assert again == found and makers.made == ["servers", "tools"]
+    assert len(said) == 1, "nothing is announced that is not made"
 
 
-def test_a_part_that_fails_leaves_the_others(tmp_path):
+def test_what_fails_leaves_nothing_and_what_is_made_stays(tmp_path):
     with pytest.raises(EngineError):
-        programs.ensure(lambda text: None, tmp_path, LINUX, Makers("kube").all())
+        programs.ensure(lambda text: None, tmp_path, LINUX, Makers("servers").all())
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    with pytest.raises(EngineError):
+        programs.ensure(lambda text: None, tmp_path, LINUX, Makers("tools").all())
     makers = Makers()
     programs.ensure(lambda text: None, tmp_path, LINUX, makers.all())
-    assert makers.made == ["kube", "tools"]
+    assert makers.made == ["tools"]
 
 
 def test_a_key_changes_with_everything_that_is_built(tmp_path):
-    part = programs.PARTS[-1]
     (tmp_path / "go.mod").write_text("module x\n")
     (tmp_path / "go.sum").write_text("")
-
-    class Elsewhere(programs.Part):
-        module = tmp_path
-
-    one = Elsewhere(part.name, part.programs, part.flags)
     keys = {
-        programs.folder_name(one, LINUX),
-        programs.folder_name(one, Machine("linux", "arm64")),
-        programs.folder_name(dataclasses.replace(one, flags="-X other"), LINUX),
-        programs.folder_name(dataclasses.replace(one, programs={"kube-apiserver": "x"}), LINUX),
+        programs.servers_folder(LINUX, tmp_path),
+        programs.servers_folder(Machine("linux", "arm64"), tmp_path),
+        programs.servers_folder(LINUX, tmp_path, {"etcd": "x"}),
+        programs.servers_folder(LINUX, tmp_path, build=["-trimpath"]),
     }
     (tmp_path / "go.sum").write_text("x v1 h1:=\n")
-    keys.add(programs.folder_name(one, LINUX))
+    keys.add(programs.servers_folder(LINUX, tmp_path))
     assert len(keys) == 5
 
 
-def test_the_modules_name_the_versions_that_are_linked_in():
-    def text(name: str) -> str:
-        return (programs.HERE / "go" / name / "go.mod").read_text()
-
-    assert f"k8s.io/kubernetes v{programs.KUBERNETES} " in text("kube")
-    assert f"sigs.k8s.io/kwok v{programs.KWOK} " in text("kwok")
+def test_the_module_names_the_versions_that_are_linked_in():
+    text = (programs.MODULE / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{programs.KUBERNETES} " in text
+    assert f"sigs.k8s.io/kwok v{programs.KWOK} " in text
     staging = "v0." + programs.KUBERNETES.partition(".")[2]
-    replaced = [line.split() for line in text("kube").splitlines() if "=>" in line]
+    replaced = [line.split() for line in text.splitlines() if "=>" in line]
     assert len(replaced) > 30
     assert all(words[0] == words[2] and words[3] == staging for words in replaced)
-    for part in programs.PARTS:
-        tools = text(part.name)
-        assert all(f"{package}\n" in tools for package in part.programs.values())
+    assert all(f"\t{package}\n" in text for package in programs.PACKAGES.values())
+
+
+@pytest.mark.parametrize(
+    ("package", "file"),
+    [("go.etcd.io/etcd/server/v3", "server"), ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver")],
+)
+def test_a_program_is_found_under_the_name_that_go_gives_it(package, file):
+    assert programs.built_name(package) == file
 
 
 def test_on_another_machine_kubectl_and_helm_come_from_path(tmp_path, monkeypatch):
