@@ -20,7 +20,7 @@ from engine.machine import Machine, this_machine
 
 HERE = Path(__file__).resolve().parent
 
-#: The Go module of all servers. Most packages of KWOK and etcd are Kubernetes' too: one build compiles each once.
+#: The Go module of all servers. Most packages of KWOK and etcd are Kubernetes' too, and are compiled once.
 MODULE = HERE / "go"
 #: Program -> its Go package.
 PACKAGES = {
