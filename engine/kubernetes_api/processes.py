@@ -73,6 +73,12 @@ def end(processes: Sequence[Process], seconds: float) -> list[str]:
     for process in slow:
         process.send(signal.SIGKILL)
     wait_until(lambda: not any(process.alive for process in slow), seconds)
+    ended = {process.pid for process in processes}
+    for child in _CHILDREN:
+        if child.pid in ended:
+            # A program's first thread is gone before the others are, and only then can it be collected.
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
     _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
     return [process.name for process in slow]
 

@@ -79,6 +79,27 @@ def test_a_server_that_does_not_end_is_killed(tmp_path):
     assert not stubborn.alive
 
 
+class Late:
+    """A child whose first thread has ended: no process any more, but not yet to be collected."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.ended = False
+
+    def wait(self, timeout: float) -> None:
+        self.ended = True
+
+    def poll(self) -> int | None:
+        return 0 if self.ended else None
+
+
+def test_a_child_that_is_slow_to_leave_is_collected(monkeypatch):
+    late, other = Late(4_000_001), Late(4_000_002)
+    monkeypatch.setattr(processes, "_CHILDREN", [late, other])
+    assert processes.end([processes.Process("etcd", late.pid, "started")], 0.1) == []
+    assert len(processes._CHILDREN) == 1, "what was not to end is not waited for"
+
+
 def test_a_pid_that_belongs_to_another_process_by_now_is_left_alone(tmp_path):
     mine = processes.Process("etcd", os.getpid(), "another start")
     assert not mine.alive
