@@ -130,10 +130,8 @@ def test_the_server_may_do_what_it_needs_and_no_more(server: Server, kubectl: An
     answers = kubectl("create", "-o", path, "-f", "-", input=json.dumps(whole)).splitlines()
     found = [(*row[:3], answer == "true") for row, answer in zip(RIGHTS, answers, strict=True)]
     assert found == RIGHTS
-    server.stack.destroy().expect_ok()
 
-
-def test_without_workloads_the_pod_has_no_token(server: Server):
+    # Without workloads the pod has no token, and what was for them is taken away.
     server.declare({**GONE, "workloads": {"enabled": False}}).up().expect_ok()
     assert server.deployment()["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
     assert server.objects.names(server.path("rolebindings", group="rbac.authorization.k8s.io/v1")) == []
