@@ -67,7 +67,7 @@ test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 test-live: venv ## One node on each real cloud that there is a key for (ARGS="--max-usd 2"); never in CI
 	@$(PY) -m pytest tests/live -qs $(ARGS)
 
-.PHONY: kubernetes-up kubernetes-down test-kubernetes
+.PHONY: kubernetes-up kubernetes-down kubernetes-programs
 kubernetes-up: venv ## A real Kubernetes API on 127.0.0.1 with fake GPU nodes; prints its kubeconfig
 	@$(PY) -m engine kubernetes up $(ARGS)
 
@@ -79,11 +79,29 @@ kubernetes-down: venv ## Stop it
 SDKS := .venv-sdks
 KUBERNETES_EXTRAS := aws azure gcp kubernetes
 
-test-kubernetes: engine ## Everything for Kubernetes, on a real API (the first run builds it)
+kubernetes-programs: engine
 	@VENV=$(SDKS) EXTRAS="$(KUBERNETES_EXTRAS)" requirements/install.sh
 	@$(SDKS)/bin/python -m engine ensure
 	@$(SDKS)/bin/python -m engine kubernetes build
-	$(SDKS)/bin/python -m pytest tests/kubernetes
+
+# Three lanes at a time, each with a cluster of its own if it needs one. They wait a lot: two would leave cores idle.
+IN_KUBERNETES := $(addprefix tests/kubernetes/,databases model_server skypilot_server)
+DECLARED := $(addprefix components/test_,declared_clusters.py examples.py safe_defaults.py)
+ON_CLOUDS := $(addprefix tests/kubernetes/,standins $(DECLARED) wrong_programs)
+
+.PHONY: test-kubernetes test-kubernetes-services test-kubernetes-clouds test-kubernetes-rest
+test-kubernetes: kubernetes-programs ## Everything for Kubernetes, on a real API (the first run builds it)
+	@$(MAKE) --no-print-directory --keep-going -j3 $(SYNC) \
+		test-kubernetes-clouds test-kubernetes-services test-kubernetes-rest
+
+test-kubernetes-services: kubernetes-programs
+	$(SDKS)/bin/python -m pytest $(IN_KUBERNETES) $(ARGS)
+
+test-kubernetes-clouds: kubernetes-programs
+	$(SDKS)/bin/python -m pytest $(ON_CLOUDS) $(ARGS)
+
+test-kubernetes-rest: kubernetes-programs
+	$(SDKS)/bin/python -m pytest tests/kubernetes $(addprefix --ignore=,$(IN_KUBERNETES) $(ON_CLOUDS)) $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: engine ## 64 nodes, this project against the SDK's own host (ARGS="--nodes 1000" for more)
