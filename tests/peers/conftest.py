@@ -7,14 +7,15 @@
                   of it, `up()` starts it again at the same address. Prices: `PRICES`, USD per GPU and hour.
     client        a `SkyPilotClient` of that server, for looking; patient. `PATIENT` are its settings.
     guarded       a second server that asks for credentials, behind a proxy: `url`, `admin` (user and
-                  password), `seen` (what arrived).
+                  password), `proxy.seen` (what arrived). `admin` is its administrator's client.
     nothing_left  when the test is over, no cluster of the server and no job that it made is there; what is
                   left fails the test and is ended. For modules:
                   `pytestmark = pytest.mark.usefixtures("nothing_left")`.
 
 Cluster and servers are started at their first use and shared by all tests of the session. A cluster that runs
 already (`python -m tests.peers up`) is used and left running; the servers are always the tests' own. Sessions
-on one machine wait for each other.
+on one machine wait for each other, except lanes (`GPUPLANE_PEERS_LANE`): they share the cluster, so a test
+counts only machines of its own stack, and only `test_stack_life` uses A100s.
 
 A launch takes about 30 s, a restart of the server 10 s to 25 s. A stack of the real engine needs no more:
 `endpoint: <server.url>`, `infra: <INFRA>`.
@@ -22,10 +23,12 @@ A launch takes about 30 s, a restart of the server 10 s to 25 s. A stack of the 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -50,35 +53,53 @@ _PARTS: dict[str, float] = {}
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Slurm]:
-    """The cluster, alone for this session."""
+    """The cluster, alone for this session or for the lanes of it."""
     reason = machine.why_not()
     if reason is not None:
         pytest.skip(reason)
+    together.ready(parts=_PARTS)
     begin = time.monotonic()
-    machine.prepare()
-    with (machine.ROOT / "session.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    alone = machine.LANE == "all"
+    with (
+        (machine.ROOT / f"lane-{machine.LANE}.lock").open("w") as lane,
+        (machine.ROOT / "session.lock").open("w") as session,
+    ):
+        fcntl.flock(lane, fcntl.LOCK_EX)
+        fcntl.flock(session, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         _PARTS["waiting for another session"] = time.monotonic() - begin
-        ran = bool(Slurm().running())
+        if not Slurm().running():
+            together.FOR_TESTS.touch()
         yield together.slurm_up(parts=_PARTS)
-        if not ran:
-            together.down()
+        with contextlib.suppress(BlockingIOError):  # another lane has not ended: it stops the cluster
+            fcntl.flock(session, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if together.FOR_TESTS.exists():
+                together.down()
+                together.FOR_TESTS.unlink()
         let_go()
+
+
+@contextmanager
+def _started(server: SkyPilotServer, slurm: Slurm, part: str) -> Iterator[SkyPilotServer]:
+    """A server that runs for this session, without what an earlier session left that was killed."""
+    slurm.cancel(*_jobs_of(server, slurm).values())
+    server.remove()
+    begin = time.monotonic()
+    server.up()
+    server.settle()
+    _PARTS[part] = time.monotonic() - begin
+    try:
+        yield server
+    finally:
+        slurm.cancel(*_jobs_of(server, slurm).values())
+        server.remove()
 
 
 @pytest.fixture(scope="session")
 def server(slurm: Slurm) -> Iterator[SkyPilotServer]:
     """The server that asks for no credentials."""
-    open_server = SkyPilotServer(home_of("test", slurm.root), slurm.client_config)
-    # What a session left that was killed; this one is alone, and the jobs of other servers are not touched.
-    slurm.cancel(*_jobs_of(open_server, slurm).values())
-    open_server.remove()
-    begin = time.monotonic()
-    open_server.up()
-    open_server.settle()
-    _PARTS["the server"] = time.monotonic() - begin
-    yield open_server
-    open_server.remove()
+    named = SkyPilotServer(home_of(f"open-{machine.LANE}", slurm.root), slurm.client_config)
+    with _started(named, slurm, "the server") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -105,22 +126,25 @@ class Guarded:
 
 @pytest.fixture(scope="session")
 def guarded(slurm: Slurm) -> Iterator[Guarded]:
-    """A server with basic authentication and service accounts, in a folder of its own."""
+    """A server with basic authentication and service accounts, behind a proxy."""
     auth = Auth("admin", secrets.token_urlsafe(12))
-    server = SkyPilotServer(home_of("guarded", slurm.root), slurm.client_config, auth)
-    server.remove()
-    begin = time.monotonic()
-    server.up()
-    _PARTS["the server with credentials"] = time.monotonic() - begin
-    try:
-        with forwarder(server.port) as proxy:
-            yield Guarded(server, proxy, BasicAuth(auth.user, auth.password))
-    finally:
-        server.remove()
+    named = SkyPilotServer(home_of(f"guarded-{machine.LANE}", slurm.root), slurm.client_config, auth)
+    with (
+        _started(named, slurm, "the server with credentials") as started,
+        forwarder(started.port) as proxy,
+    ):
+        yield Guarded(started, proxy, BasicAuth(auth.user, auth.password))
+
+
+@pytest.fixture(scope="session")
+def admin(guarded: Guarded) -> Iterator[SkyPilotClient]:
+    """A client of that server's administrator."""
+    with SkyPilotClient(SkyPilotConnection(guarded.url, auth=guarded.admin, settings=PATIENT)) as made:
+        yield made
 
 
 def _jobs_of(server: SkyPilotServer, slurm: Slurm) -> dict[str, str]:
-    """The tests' jobs on the cluster, which others may use too: id -> name."""
+    """Jobs of this lane on the cluster, which others may use too: id -> name."""
     return {job: name for job, name in slurm.jobs().items() if name.startswith(OPERATOR) or server.owns(name)}
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.peers.processes import PeerError
 
 #: Everything of the peers on this machine. Not below a home folder: daemons of three users must reach it.
 ROOT = Path(os.environ.get("GPUPLANE_PEERS_DIR", "/var/lib/gpuplane-peers"))
+
+#: Which part of the tests this is, of those that run at the same time on the one cluster.
+LANE = os.environ.get("GPUPLANE_PEERS_LANE", "all")
 
 USER = "skyslurm"
 NODES = ("gpu-h100", "gpu-a100")
@@ -109,6 +114,13 @@ def prepare(yes: bool = False) -> list[str]:
     reason = why_not(yes)
     if reason is not None:
         raise PeerError(reason)
+    # Who comes second waits, and finds it done. The peers' own folder may not be there yet.
+    with (Path(tempfile.gettempdir()) / "gpuplane-peers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _prepare()
+
+
+def _prepare() -> list[str]:
     needed = changes_needed()
     if packages := missing_packages():
         _install(packages)

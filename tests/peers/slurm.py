@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.peers import slurm_files as files
-from tests.peers.machine import NODES, ROOT, USER, program
+from tests.peers.machine import LANE, NODES, ROOT, USER, program
 from tests.peers.processes import (
     PeerError,
     Process,
@@ -32,8 +32,8 @@ from tests.peers.processes import (
 
 #: The cluster's name for SkyPilot: `infra: slurm/fake`.
 CLUSTER = "fake"
-#: Begin of the names of an operator's jobs.
-OPERATOR = "operator-"
+#: Begin of the names of an operator's jobs, other ones in each lane of the tests.
+OPERATOR = f"operator-{LANE}-"
 _DAEMONS = ("munged", "slurmctld", *(f"slurmd-{node}" for node in NODES), "sshd")
 
 

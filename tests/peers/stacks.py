@@ -11,23 +11,22 @@ from tests.engine.harness import REPOSITORY, STACK, Result, Running, Stack
 from tests.peers.processes import until
 from tests.peers.slurm import Slurm
 
-STACK_ID = "peerstst"
-PREFIX = f"gp-p-{STACK_ID}-"
 SLOW_S = 900.0
 CANARY = "canary-77b1e0"
 """Part of every secret: no state, output or log may have it in clear text."""
 
 
-def machines(slurm: Slurm) -> dict[str, str]:
-    """Jobs of Slurm that are clusters of such a stack: name -> state."""
-    return {name: state for name, state in slurm.job_states().items() if name.startswith(PREFIX)}
+def machines(slurm: Slurm, stack_id: str) -> dict[str, str]:
+    """Jobs of Slurm that are machines of a stack: name -> state."""
+    states = slurm.job_states()
+    return {name: state for name, state in states.items() if name.startswith(f"gp-p-{stack_id}-")}
 
 
-def none_left(slurm: Slurm, client: SkyPilotClient | None = None) -> bool:
-    """Whether such a stack has left nothing, on Slurm and at the server."""
+def none_left(slurm: Slurm, stack_id: str, client: SkyPilotClient | None = None) -> bool:
+    """Whether a stack has left nothing, on Slurm and at the server."""
+    gone = until(lambda: not machines(slurm, stack_id), 30.0, 0.2)
     known = [] if client is None else [record.name for record in client.status()]
-    gone = until(lambda: not machines(slurm), 30.0, 0.2)
-    return gone and not [name for name in known if name.startswith(PREFIX)]
+    return gone and not [name for name in known if name.startswith(f"gp-p-{stack_id}-")]
 
 
 class PeerStack:
@@ -35,16 +34,19 @@ class PeerStack:
 
     Args:
         root: Folder for everything.
+        stack_id: Its id; each test has its own, because several run at the same time on one cluster.
         config: Keys of the namespace `gpuplane`.
+        before: Text of a program that runs before the real one.
     """
 
-    def __init__(self, root: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, stack_id: str, config: Mapping[str, Any], before: str = "") -> None:
+        self.folder = root / "gpuplane-state"
         self.stack = Stack(
             root / "stack",
-            (REPOSITORY / "__main__.py").read_text(),
-            env={"PYTHONPATH": str(REPOSITORY), "GPUPLANE_STATE_DIR": str(root / "gpuplane-state")},
+            before + (REPOSITORY / "__main__.py").read_text(),
+            env={"PYTHONPATH": str(REPOSITORY), "GPUPLANE_STATE_DIR": str(self.folder)},
         )
-        self.config: dict[str, Any] = {"stackId": STACK_ID, "settings": {"settleS": 5}, **config}
+        self.config: dict[str, Any] = {"stackId": stack_id, "settings": {"settleS": 5}, **config}
         self._secrets: dict[str, str] = {}
         self.stack.set_config(self.config)
 

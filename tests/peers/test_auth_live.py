@@ -17,12 +17,6 @@ def connect(guarded: Guarded, auth: BasicAuth | BearerToken | None) -> SkyPilotC
 
 
 @pytest.fixture
-def admin(guarded):
-    with connect(guarded, guarded.admin) as client:
-        yield client
-
-
-@pytest.fixture
 def token(admin, request):
     """A token of a tenant that is not an administrator, deleted after the test."""
     made = admin.create_service_account_token(f"tenant-{request.node.name[:20]}", role="user")

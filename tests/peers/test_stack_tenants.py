@@ -12,9 +12,10 @@ from gpu_clouds.skypilot.connection import Auth, BasicAuth, BearerToken, SkyPilo
 from gpu_clouds.skypilot.errors import ApiError
 from tests.engine.harness import STACK
 from tests.peers.conftest import Guarded
-from tests.peers.stacks import PREFIX, PeerStack
+from tests.peers.stacks import PeerStack
 
-NAME = f"{PREFIX}acme"
+STACK_ID = "peertnnt"
+NAME = f"gp-p-{STACK_ID}-acme"
 
 
 def token_of(world: PeerStack) -> str:
@@ -34,6 +35,7 @@ def check_a_tenant(tmp_path: Path, url: str, admin: BasicAuth) -> None:
     lab = {"cloud": "skypilot", "endpoint": url, "user": admin.user, "apiKeyEnv": "TEST_SKYPILOT_PASSWORD"}
     world = PeerStack(
         tmp_path,
+        STACK_ID,
         {"credentials": {"lab": lab}, "skypilotTenants": {"acme": {"server": "lab", "rotation": "1"}}},
     )
     world.stack.env["TEST_SKYPILOT_PASSWORD"] = admin.password

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import EngineError
 from engine.skypilot_server import server_python
@@ -11,6 +13,9 @@ from tests.peers import machine
 from tests.peers.processes import PeerError
 from tests.peers.skypilot_server import SkyPilotServer, home_of
 from tests.peers.slurm import Slurm
+
+#: Is there while the cluster runs only because tests do.
+FOR_TESTS = machine.ROOT / "for-tests"
 
 
 @dataclass
@@ -28,6 +33,33 @@ class Peers:
     parts: dict[str, float] = field(default_factory=dict)
 
 
+def ready(yes: bool = False, parts: dict[str, float] | None = None) -> Path:
+    """Prepares this machine, and the server's environment at the same time; does only what was not done.
+
+    Args:
+        yes: whether this machine may be changed; CI=true allows it too.
+        parts: takes how long each part took, seconds.
+
+    Returns:
+        A program `uv`.
+
+    Raises:
+        PeerError: it isn't allowed or didn't work.
+    """
+    parts = parts if parts is not None else {}
+    if reason := machine.why_not(yes):
+        raise PeerError(reason)
+    with ThreadPoolExecutor(1) as pool:
+        with _timed(parts, "packages, user, host names"):
+            environment = pool.submit(server_python)
+            machine.prepare(yes)
+        with _timed(parts, "the rest of the server's environment"):
+            try:
+                return environment.result().with_name("uv")
+            except EngineError as error:
+                raise PeerError(str(error)) from error
+
+
 def slurm_up(yes: bool = False, parts: dict[str, float] | None = None) -> Slurm:
     """Prepares this machine and starts the cluster; does only what was not done before.
 
@@ -39,13 +71,7 @@ def slurm_up(yes: bool = False, parts: dict[str, float] | None = None) -> Slurm:
         PeerError: it isn't allowed or didn't work.
     """
     parts = parts if parts is not None else {}
-    with _timed(parts, "packages, user, host names"):
-        machine.prepare(yes)
-    with _timed(parts, "the server's environment"):
-        try:
-            uv = server_python().with_name("uv")
-        except EngineError as error:
-            raise PeerError(str(error)) from error
+    uv = ready(yes, parts)
     slurm = Slurm()
     with _timed(parts, "the cluster"):
         slurm.up(uv)
@@ -60,6 +86,7 @@ def up(yes: bool = False) -> Peers:
     """
     parts: dict[str, float] = {}
     slurm = slurm_up(yes, parts)
+    FOR_TESTS.unlink(missing_ok=True)
     server = SkyPilotServer(home_of("open", slurm.root), slurm.client_config)
     with _timed(parts, "the server"):
         if server.up():
