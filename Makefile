@@ -53,9 +53,22 @@ test-engine: engine ## Tests that run the real engine
 test-faults: engine ## Everything that a cloud can do wrong, on every cloud; nothing may be left behind
 	$(PY) -m pytest tests/faults
 
-.PHONY: test-peers bench-skypilot
+# Three lanes on one Slurm cluster, each with a SkyPilot server of its own.
+PEERS_LIFE := $(addprefix tests/peers/,test_auth_live.py test_stack_tenants.py test_stack_life.py)
+PEERS_SERVER := $(addprefix tests/peers/,test_stack_example.py test_sky_pilot_pod.py)
+
+.PHONY: test-peers test-peers-life test-peers-server test-peers-rest bench-skypilot
 test-peers: engine ## SkyPilot's real server on a real Slurm cluster with fake GPUs (docs/peers.md)
-	$(PY) -m pytest tests/peers --durations=15
+	@$(MAKE) --no-print-directory --keep-going -j3 $(SYNC) test-peers-life test-peers-server test-peers-rest
+
+test-peers-life: engine
+	GPUPLANE_PEERS_LANE=life $(PY) -m pytest $(PEERS_LIFE) --durations=5
+
+test-peers-server: engine
+	GPUPLANE_PEERS_LANE=server $(PY) -m pytest $(PEERS_SERVER) --durations=5
+
+test-peers-rest: engine
+	GPUPLANE_PEERS_LANE=rest $(PY) -m pytest tests/peers $(addprefix --ignore=,$(PEERS_LIFE) $(PEERS_SERVER)) --durations=5
 
 bench-skypilot: venv ## What calls of the SkyPilot client take at a real server (ARGS="--yes" lets it start one)
 	@$(PY) -m benchmarks.skypilot_client $(ARGS)
