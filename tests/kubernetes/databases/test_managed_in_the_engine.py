@@ -16,7 +16,7 @@ import pytest
 from engine.standins.servicer import STATE_VARIABLE
 from tests.engine.harness import Stack
 from tests.kubernetes.conftest import NewStack, Objects, with_stand_in
-from tests.kubernetes.services import ENV, PROGRAM, configure, unchanged
+from tests.kubernetes.services import ENV, PROGRAM, configure
 
 NETWORKS = {
     "aws": """\
@@ -129,8 +129,8 @@ def test_the_life_of_both(
         assert urlsplit(url).scheme == ("postgresql" if name == "main" else "rediss")
         assert ("ca.crt" in data) == (cloud == "gcp")
     assert "ciphertext" in json.dumps(stack.outputs()["databases"])
-    assert unchanged(stack.preview())
-    assert "update" not in set(stack.preview("--refresh").expect_ok().ops().values())
+    # Neither the program nor what the cloud says of everything is a difference.
+    assert set(stack.preview("--refresh").expect_ok().ops().values()) <= {"same", "refresh"}
 
     # A destroy is refused while they are protected: by the engine, or by the cloud, which is pretended here.
     if cloud != "gcp":
