@@ -6,6 +6,7 @@ raises one `StackConfigError` that names stack file, key, rule, nearest valid va
 
 from __future__ import annotations
 
+from stack_config.control_plane import ControlPlane, Served
 from stack_config.errors import Problem, StackConfigError
 from stack_config.loader import load
 from stack_config.models import (
@@ -29,12 +30,14 @@ __all__ = [
     "Candidate",
     "CandidateGroup",
     "Cluster",
+    "ControlPlane",
     "CredentialSource",
     "NodeClass",
     "Opaque",
     "Problem",
     "Readiness",
     "SecretReference",
+    "Served",
     "Settings",
     "SkyPilotCluster",
     "SkyPilotServer",

@@ -23,6 +23,9 @@ SECURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Top-level key -> where in each of its entries a secure value has to be; `*` is any key."""
 
+SECURE_ITSELF: Mapping[str, tuple[tuple[str, ...], ...]] = {"controlPlane": (("databaseUrl",), ("redisUrl",))}
+"""The same for top-level keys that are one thing and not many."""
+
 
 def clear_text(
     values: Mapping[str, object], file: Mapping[str, object] | None, secret_keys: Collection[str]
@@ -39,11 +42,13 @@ def clear_text(
         secret_keys: Top-level keys, without their namespace, that have a secure value inside.
     """
     found = []
-    for top, places in SECURE.items():
+    for top, places in (*SECURE.items(), *SECURE_ITSELF.items()):
         # Without any secure value inside, what the engine gave is all in clear text, wherever it came from.
         source = (file or {}) if top in secret_keys else values
-        for path in _plain(_object(source.get(top)), places):
-            key = f"{NAMESPACE}:{top}.{'.'.join(path)}"
+        given = _object(source.get(top))
+        entries = {"": given} if top in SECURE_ITSELF else given
+        for path in _plain(entries, places):
+            key = f"{NAMESPACE}:{top}.{'.'.join(step for step in path if step)}"
             found.append(
                 Problem(
                     key,

@@ -50,6 +50,7 @@ def load(values: Mapping[str, object], stack: str) -> StackConfig:
         postgres_services=parsed.postgres_services,
         redis_services=parsed.redis_services,
         model_servers=parsed.model_servers,
+        control_plane=parsed.control_plane,
         skypilot_servers=parsed.skypilot_servers,
         skypilot_clusters=parsed.skypilot_clusters,
         skypilot_tenants=parsed.skypilot_tenants,

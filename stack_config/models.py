@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, SecretStr
+from pydantic import AwareDatetime, Field, SecretStr, field_validator
 
+from stack_config.control_plane import ControlPlane
 from stack_config.databases import PostgresServer, RedisServer
 from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
 from stack_config.model_servers import ModelServerSpec
@@ -351,4 +352,13 @@ class StackFile(Model):
     model_servers: dict[str, ModelServerSpec] = Field(
         default_factory=dict, description="Models that are served on Kubernetes: name -> server."
     )
+    control_plane: ControlPlane | None = Field(
+        default=None, description="The gateway in front of the clusters; none if left out or empty."
+    )
     settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")
+
+    @field_validator("control_plane", mode="before")
+    @classmethod
+    def _none_for_empty(cls, value: object) -> object:
+        """Pulumi.yaml gives every key a default, and an object's is an empty one."""
+        return None if value == {} else value

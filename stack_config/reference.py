@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stack_config import databases, kubernetes_clusters, model_servers, skypilot_kubernetes
+from stack_config import control_plane, databases, kubernetes_clusters, model_servers, skypilot_kubernetes
 from stack_config.models import (
     CandidateGroup,
     Cluster,
@@ -42,6 +42,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     *kubernetes_clusters.SECTIONS,
     *databases.SECTIONS,
     *model_servers.SECTIONS,
+    *control_plane.SECTIONS,
 )
 
 _HEAD = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from stack_config.control_plane import ControlPlane, Served, served
 from stack_config.databases import PostgresServer, RedisServer
 from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
 from stack_config.model_servers import ModelServerSpec
@@ -66,6 +67,7 @@ class StackConfig:
         postgres_services: PostgreSQL databases, by name.
         redis_services: Redis databases, by name.
         model_servers: Models that are served on Kubernetes, by name.
+        control_plane: The gateway in front of the clusters; None for none.
     """
 
     stack: str
@@ -83,6 +85,7 @@ class StackConfig:
     postgres_services: Mapping[str, PostgresServer] = field(default_factory=dict)
     redis_services: Mapping[str, RedisServer] = field(default_factory=dict)
     model_servers: Mapping[str, ModelServerSpec] = field(default_factory=dict)
+    control_plane: ControlPlane | None = None
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
@@ -105,6 +108,16 @@ class StackConfig:
     def weights_caches(self) -> dict[str, WeightsCache]:
         """Every declared weights cache, by its node class."""
         return {name: c.weights_cache for name, c in self.node_classes.items() if c.weights_cache}
+
+    def served(self) -> dict[str, Served]:
+        """The clusters that the gateway serves, by name; none without a control plane."""
+        if self.control_plane is None:
+            return {}
+        return {
+            name: found
+            for name, cluster in self.clusters.items()
+            if (found := served(name, self.control_plane, cluster.args, cluster.ports)) is not None
+        }
 
     def node_names(self) -> tuple[str, ...]:
         """Names of all declared nodes."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
+from stack_config.control_plane_rules import broken_control_plane_rules
 from stack_config.errors import Problem, listing, nearest
 from stack_config.models import (
     EMULATOR,
@@ -46,6 +47,7 @@ def broken_rules(file: StackFile) -> list[Problem]:
         ),
         *(p for name, cluster in file.clusters.items() for p in _cluster(name, cluster, file)),
         *broken_skypilot_rules(file),
+        *broken_control_plane_rules(file),
     ]
 
 
