@@ -73,7 +73,7 @@ class Limiter(Protocol):
             usd: What those cost at most, USD.
 
         Raises:
-            Refused: 429 with `retry-after`; 429 with the code `insufficient_quota` for a budget that is used up.
+            Refused: 429 with `retry-after`; with the code `insufficient_quota` for a used-up budget.
         """
 
     def settle(self, reservation: Reservation, tokens: int, usd: float) -> None:
