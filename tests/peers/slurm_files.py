@@ -137,6 +137,9 @@ esac
 def uv_stand_in(root: Path, python: str) -> str:
     """Text of the nodes' `uv`: takes the Python of this machine instead of one from the network.
 
+    The nodes of one cluster share a runtime here, as they share the machine: what the first one has installed
+    is there for the second, which must not take it away while the first one imports it.
+
     Args:
         root: the peers' folder.
         python: path of the Python to use where SkyPilot asks for 3.10.
@@ -144,6 +147,7 @@ def uv_stand_in(root: Path, python: str) -> str:
     exports = {
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_CACHE_DIR": f"{root}/uv-cache",
+        "UV_LINK_MODE": "hardlink",
         **{name: os.environ[name] for name in INSTALLER_VARIABLES if os.environ.get(name)},
     }
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
@@ -151,6 +155,23 @@ def uv_stand_in(root: Path, python: str) -> str:
 #!/bin/bash
 {lines}words=()
 for word in "$@"; do [ "$word" = 3.10 ] && word={shlex.quote(python)}; words+=("$word"); done
+case "$1 $2" in
+"venv --seed" | "pip install" | "pip uninstall")
+  exec 9> "$HOME/.uv.lock"
+  flock 9
+  ;;
+esac
+installed="$VIRTUAL_ENV/installed"
+case "$1 $2" in
+"venv --seed") [ -x "$3/bin/python" ] && exit 0 ;;
+"pip uninstall") [ -e "$installed" ] && exit 0 ;;
+"pip install")
+  [ "$(cat "$installed" 2> /dev/null)" = "$*" ] && exit 0
+  {root}/uv "${{words[@]}}" 9>&- || exit 1
+  printf %s "$*" > "$installed"
+  exit 0
+  ;;
+esac
 exec {root}/uv "${{words[@]}}"
 """
 

@@ -71,7 +71,7 @@ def test_the_life_of_two_clusters(tmp_path: Path, guarded: Guarded, admin: SkyPi
     assert any("SkyPilot runtime" in event["message"] for event in up.diagnostics("one")), up.output
 
     # In place: the two nodes are to end themselves when they are idle. Nothing is run twice.
-    world.set_cluster("pair", autostopMin=0, autodown=True)
+    world.set_cluster("pair", autostopMin=1, autodown=True)
     changed = world.run("up").expect_ok().ops()
     assert (changed["one"], changed["pair"]) == ("same", "update")
     assert world.outputs("one")["jobId"] == one["jobId"]
