@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ class GpuClusterArgs(BaseModel):
         weights_cache: Node class and the disk that its nodes share in each place; None for none.
         env: Further environment variables, where outputs of other resources flow into the nodes; secret.
         api_key: Key that the nodes ask of their callers, instead of the cluster's own; secret.
+        register: Declares what comes right after each node, such as its entry in a gateway's table: with
+            `rolling` the next node waits for it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -37,6 +39,7 @@ class GpuClusterArgs(BaseModel):
     weights_cache: tuple[str, WeightsCache] | None = None
     env: dict[str, pulumi.Output[str] | str] = Field(default_factory=dict, repr=False)
     api_key: pulumi.Output[str] | str | None = Field(default=None, repr=False)
+    register: Callable[[str, GpuNode], pulumi.Resource] | None = None
 
 
 class GpuCluster(pulumi.ComponentResource):
@@ -80,8 +83,9 @@ class GpuCluster(pulumi.ComponentResource):
                     delete_before_replace=cluster.delete_before_replace or cluster.rolling,
                 ),
             )
+            registered = [] if args.register is None else [args.register(node, nodes[node])]
             if cluster.rolling:
-                before = [nodes[node]]
+                before = [nodes[node], *registered]
         self.nodes = nodes
         self.endpoints = pulumi.Output.all(**{node: made.endpoints for node, made in nodes.items()}).apply(
             # dict: `all` of nothing at all is a list.

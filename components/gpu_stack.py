@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -17,6 +18,9 @@ from components.stack_services import StackServices
 from dynamic_providers.cache_costs import cache_cost
 from dynamic_providers.leak_guard import LeakGuard
 from stack_config import StackConfig
+
+if TYPE_CHECKING:
+    from components.control_plane import ControlPlane
 
 GUARD = "leak-guard"
 
@@ -33,6 +37,7 @@ class GpuStack:
         kubernetes: Clusters of Kubernetes.
         skypilot: SkyPilot servers, tenants and clusters.
         services: Databases and model servers.
+        control_plane: The gateway; None for none.
     """
 
     def __init__(self, config: StackConfig) -> None:
@@ -48,6 +53,7 @@ class GpuStack:
             nodes=[*config.node_names(), *config.skypilot_clusters],
             caches={name: cache.keep for name, cache in config.weights_caches().items()},
         )
+        self.control_plane = self._gateway()
         self.clusters: Mapping[str, GpuCluster] = {
             name: GpuCluster(
                 name,
@@ -57,6 +63,7 @@ class GpuStack:
                     candidates=config.candidates(name),
                     order=config.order(name),
                     weights_cache=config.weights_cache(name),
+                    **self._behind_gateway(name),
                 ),
             )
             for name, cluster in config.clusters.items()
@@ -77,14 +84,53 @@ class GpuStack:
             ).apply(dict),  # `all` of nothing at all is a list
             **self.skypilot.outputs(),
             **self.services.outputs(),
+            **({"controlPlane": self.control_plane.outputs()} if self.control_plane else {}),
             "hourlyUsd": pulumi.Output.all(
                 *(c.hourly_usd for c in self.clusters.values()), *self.skypilot.hourly_usd()
             ).apply(lambda prices: round(sum(price or 0.0 for price in prices), 6)),
             "apiKeys": {
-                name: secret(key)
-                for name, cluster in self._config.clusters.items()
-                if (key := api_key_of(cluster)) is not None
+                **{
+                    name: secret(key)
+                    for name, cluster in self._config.clusters.items()
+                    if (key := api_key_of(cluster)) is not None
+                },
+                **(self.control_plane.upstream_keys if self.control_plane else {}),
             },
+        }
+
+    def _gateway(self) -> ControlPlane | None:
+        """The gateway, where one is declared; what is not declared is not imported."""
+        config = self._config
+        if config.control_plane is None:
+            return None
+        from components.control_plane import SERVICE, ControlPlane, ControlPlaneArgs
+
+        served = config.served()
+        return ControlPlane(
+            SERVICE,
+            ControlPlaneArgs(
+                section=config.control_plane,
+                served=served,
+                given_keys={name: key for name in served if (key := config.clusters[name].api_key)},
+                plain_http=frozenset(name for name in served if self._may_be_plain(name)),
+                before=[self.guard],
+            ),
+        )
+
+    def _may_be_plain(self, cluster: str) -> bool:
+        """Whether nodes of a cluster may have plain http: by the section, or behind Lambda's firewall."""
+        plane = self._config.control_plane
+        allowed = plane is not None and plane.allow_plain_http
+        return allowed or any(each.cloud == "lambda" for each in self._config.candidates(cluster))
+
+    def _behind_gateway(self, cluster: str) -> dict[str, Any]:
+        """Arguments of a cluster that the gateway serves."""
+        plane = self.control_plane
+        if plane is None or cluster not in plane.upstream_keys:
+            return {}
+        return {
+            "api_key": plane.upstream_keys[cluster],
+            "register": partial(plane.register, cluster),
         }
 
 

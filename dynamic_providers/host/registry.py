@@ -34,6 +34,7 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
         "pulumi-python:dynamic/skypilot:SkyPilotWorkspace": (
             "dynamic_providers.sky_pilot_workspace:SkyPilotWorkspaceProvider"
         ),
+        "pulumi-python:dynamic/gateway:GatewayNode": "dynamic_providers.gateway_node:GatewayNodeProvider",
         "pulumi-python:dynamic/local:GeneratedSecret": (
             "dynamic_providers.generated_secret:GeneratedSecretProvider"
         ),
