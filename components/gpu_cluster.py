@@ -26,7 +26,7 @@ class GpuClusterArgs(BaseModel):
         weights_cache: Node class and the disk that its nodes share in each place; None for none.
         env: Further environment variables, where outputs of other resources flow into the nodes; secret.
         api_key: Key that the nodes ask of their callers, instead of the cluster's own; secret.
-        register: Declares what comes right after each node, such as its entry in a gateway's table: with
+        after_node: Declares what comes right after each node, such as its entry in a gateway's table: with
             `rolling` the next node waits for it.
     """
 
@@ -39,7 +39,7 @@ class GpuClusterArgs(BaseModel):
     weights_cache: tuple[str, WeightsCache] | None = None
     env: dict[str, pulumi.Output[str] | str] = Field(default_factory=dict, repr=False)
     api_key: pulumi.Output[str] | str | None = Field(default=None, repr=False)
-    register: Callable[[str, GpuNode], pulumi.Resource] | None = None
+    after_node: Callable[[str, GpuNode], pulumi.Resource] | None = None
 
 
 class GpuCluster(pulumi.ComponentResource):
@@ -83,7 +83,7 @@ class GpuCluster(pulumi.ComponentResource):
                     delete_before_replace=cluster.delete_before_replace or cluster.rolling,
                 ),
             )
-            registered = [] if args.register is None else [args.register(node, nodes[node])]
+            registered = [] if args.after_node is None else [args.after_node(node, nodes[node])]
             if cluster.rolling:
                 before = [nodes[node], *registered]
         self.nodes = nodes

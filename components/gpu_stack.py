@@ -130,7 +130,7 @@ class GpuStack:
             return {}
         return {
             "api_key": plane.upstream_keys[cluster],
-            "register": partial(plane.register, cluster),
+            "after_node": partial(plane.register, cluster),
         }
 
 
