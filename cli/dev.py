@@ -33,7 +33,7 @@ def up() -> None:
     typer.echo("\n" + as_table(dev.pulumi.stack, nodes))
     shown = example(dev.pulumi, nodes)
     if shown:
-        typer.echo("\nTalk to a node:\n\n" + shown)
+        typer.echo("\n" + shown)
 
 
 @app.command("preview")

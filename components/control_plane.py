@@ -24,8 +24,15 @@ SERVICE = "gateway"
 """Name of the service, and the beginning of the name of everything that belongs to it."""
 HOST = "127.0.0.1"
 START_S = 60.0
-STOP_GRACE_S = 35.0
-"""Longer than the gateway itself lets streams run on after a SIGTERM."""
+STOP_GRACE_S = 5.0
+"""How much longer it may take to end than it lets streams run on after a SIGTERM."""
+_SETTINGS = {
+    "queue_s": "GATEWAY_QUEUE_S",
+    "queue_length": "GATEWAY_QUEUE_LENGTH",
+    "first_byte_s": "GATEWAY_FIRST_BYTE_S",
+    "stall_s": "GATEWAY_STALL_S",
+}
+"""Fields of the section that may be left out -> name of the gateway's setting."""
 _CODE = Path(__file__).resolve().parents[1] / "control_plane"
 
 
@@ -181,8 +188,14 @@ def service_inputs(
         "GATEWAY_DATA_DIR": "{home}/data",
         "GATEWAY_SEED": "{home}/seed.json",
         "GATEWAY_ADMIN_TOKEN": token,
+        "GATEWAY_DRAIN_S": str(section.drain_s),
         # Other code is another process: it is started anew with it.
         "GPUPLANE_GATEWAY_CODE": code_version(),
+        **{
+            setting: f"{value:g}"
+            for field, setting in _SETTINGS.items()
+            if (value := getattr(section, field)) is not None
+        },
         **{name: value.get_secret_value() for name, value in section.env.items()},
     }
     if section.database_url is not None:
@@ -197,7 +210,7 @@ def service_inputs(
         "files": {"seed.json": declared},
         "healthUrl": f"http://{HOST}:{section.port}/health",
         "healthTimeoutS": START_S,
-        "stopGraceS": STOP_GRACE_S,
+        "stopGraceS": section.drain_s + STOP_GRACE_S,
         "portHolders": [section.port],
     }
 

@@ -16,6 +16,7 @@ from stack_config.shape import Model
 
 Name = Annotated[str, Field(min_length=1)]
 ModelName = Annotated[str, Field(pattern=r"^\S+$", max_length=300)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 
 DEFAULT = "default"
@@ -134,6 +135,25 @@ class ControlPlane(Model):
     )
     redis_url: SecretStr | None = Field(
         default=None, description="Redis that shares limits between gateways, as a secure value."
+    )
+    queue_s: Seconds | None = Field(
+        default=None, description="How long a request may wait for a node, seconds; 30 if left out."
+    )
+    queue_length: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="Requests that may wait at once; 1000 if left out."
+    )
+    first_byte_s: Seconds | None = Field(
+        default=None, description="How long a node may take to begin an answer, seconds; 300 if left out."
+    )
+    stall_s: Seconds | None = Field(
+        default=None,
+        description="How long a stream may be silent before its node counts as lost, s; 60 if left out.",
+    )
+    drain_s: int = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="How long running answers may take when the gateway is stopped, seconds.",
     )
     env: dict[str, SecretStr] = Field(
         default_factory=dict,

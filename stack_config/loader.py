@@ -29,6 +29,8 @@ def load(values: Mapping[str, object], stack: str) -> StackConfig:
         StackConfigError: One or more rules are broken; it lists all that could be found at once.
     """
     file = stack_file_name(stack)
+    # Pulumi.yaml gives every key a default, and that of this one object is an empty one.
+    values = {key: value for key, value in values.items() if (key, value) != ("controlPlane", {})}
     try:
         # JSON mode is strict about types and yet takes lists for tuples and text for time stamps.
         parsed = StackFile.model_validate_json(json.dumps(values, default=str), by_alias=True, by_name=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, SecretStr, field_validator
+from pydantic import AwareDatetime, Field, SecretStr
 
 from stack_config.control_plane import ControlPlane
 from stack_config.databases import PostgresServer, RedisServer
@@ -356,9 +356,3 @@ class StackFile(Model):
         default=None, description="The gateway in front of the clusters; none if left out or empty."
     )
     settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")
-
-    @field_validator("control_plane", mode="before")
-    @classmethod
-    def _none_for_empty(cls, value: object) -> object:
-        """Pulumi.yaml gives every key a default, and an object's is an empty one."""
-        return None if value == {} else value

@@ -9,19 +9,36 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
-from cli.request_example import curl, example, http_url
+from cli.request_example import curl, example, http_url, python
 from cli.state import Node
 from tests.unit.cli.conftest import Project
 from tests.unit.stack_config.examples import example as configuration
 
 
-def answers(project: Project) -> None:
-    values = configuration()
+def answers(project: Project, **more: object) -> None:
+    values = {**configuration(), **more}
     values["clusters"]["chat"]["apiKey"] = "canary-upstream"
     config = {
         f"gpuplane:{k}": {"objectValue" if isinstance(v, dict) else "value": v} for k, v in values.items()
     }
-    project.answers({"config": (0, json.dumps(config), "")})
+    outputs = {
+        "apiKeys": {"embed": "canary-made"},
+        "controlPlane": {"apiKeys": {"default": "canary-gateway"}},
+    }
+    project.answers({"config": (0, json.dumps(config), ""), "stack": (0, json.dumps(outputs), "")})
+
+
+def with_gateway() -> dict[str, object]:
+    values = configuration()
+    clusters = {**values["clusters"], "embed": {**values["clusters"]["embed"], "ports": ["8000/http"]}}
+    served = {"chat": {"models": ["tiny"]}, "embed": {"models": ["tiny"]}}
+    plane = {
+        "target": "local",
+        "port": 8123,
+        "clusters": served,
+        "models": {"best": {"targets": [{"model": "tiny"}]}},
+    }
+    return {"clusters": clusters, "controlPlane": plane}
 
 
 def test_the_key_is_all_that_is_printed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +59,59 @@ def test_no_key(project: Project, capsys: pytest.CaptureFixture[str], cluster: s
     answers(project)
     assert run(["key", cluster, "--stack", "prod"]) == 1
     assert capsys.readouterr().err == f"gpuplane: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("of", "key"),
+    [
+        ("gateway", "canary-gateway"),
+        ("gateway/default", "canary-gateway"),
+        ("chat", "canary-upstream"),
+        ("embed", "canary-made"),
+    ],
+)
+def test_a_key_that_the_stack_has_made(
+    project: Project, capsys: pytest.CaptureFixture[str], of: str, key: str
+) -> None:
+    answers(project, **with_gateway())
+    assert run(["key", of, "--stack", "prod"]) == 0
+    assert capsys.readouterr().out == f"{key}\n"
+
+
+def test_no_key_of_the_gateway(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    answers(project, **with_gateway())
+    assert run(["key", "gateway/defualt", "--stack", "prod"]) == 1
+    assert 'has no key "defualt"; did you mean "default"?' in capsys.readouterr().err
+    answers(project)
+    assert run(["key", "gateway", "--stack", "prod"]) == 1
+    assert 'stack prod has no cluster "gateway"' in capsys.readouterr().err
+
+
+def test_a_key_before_the_first_up(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {**configuration(), **with_gateway()}
+    config = {
+        f"gpuplane:{k}": {"objectValue" if isinstance(v, dict) else "value": v} for k, v in values.items()
+    }
+    project.answers({"config": (0, json.dumps(config), ""), "stack": (0, "{}", "")})
+    assert run(["key", "gateway", "--stack", "prod"]) == 1
+    assert "stack prod has no such key yet: bring it up first" in capsys.readouterr().err
+
+
+def test_the_example_goes_through_the_gateway(project: Project) -> None:
+    answers(project, **with_gateway())
+    shown = example(project.pulumi, [])
+    assert "curl -sS http://127.0.0.1:8123/v1/chat/completions" in shown
+    assert '"model": "best"' in shown
+    assert "key gateway --stack prod)" in shown
+    assert "canary" not in shown
+
+
+def test_the_python_of_the_example_is_python() -> None:
+    command = python("http://127.0.0.1:8123", "gpuplane key gateway", 'a"b', "python")
+    head, _, rest = command.partition(" - <<'END'\n")
+    assert "OPENAI_BASE_URL=http://127.0.0.1:8123/v1 " in head
+    assert "OPENAI_API_KEY=$(gpuplane key gateway) " in head
+    compile(rest.removesuffix("END"), "example", "exec")
 
 
 ENDPOINTS = (
