@@ -1,4 +1,4 @@
-"""Settings of the gateway: environment variables with units and defaults. `.env.example` is made from them."""
+"""Settings of the gateway: environment variables, units, defaults. `.env.example` is made from them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(SecretStr(""), alias="DATABASE_URL")
-    """Store: sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME. Empty: a file in the folder."""
+    """Store: sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME. Empty: SQLite here."""
     redis_url: Annotated[SecretStr, AfterValidator(_redis)] = Field(SecretStr(""), alias="REDIS_URL")
     """Redis through which replicas share their limits: redis://HOST:PORT/NUMBER. Empty: each has its own."""
     control_plane_url: Annotated[str, AfterValidator(_base_url)] = Field("", alias="CONTROL_PLANE_URL")
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(30.0, alias="GATEWAY_DRAIN_S", ge=0, le=3600)
     """How long running answers may take after SIGTERM, seconds; then they end with an error."""
     drain_delay_s: float = Field(0.0, alias="GATEWAY_DRAIN_DELAY_S", ge=0, le=300)
-    """How long requests are still taken after SIGTERM while /ready says 503, seconds: for a balancer to notice."""
+    """How long requests are still taken after SIGTERM while /ready says 503, seconds; for balancers."""
     cors_origins: Origins = Field((), alias="GATEWAY_CORS_ORIGINS")
     """Origins of web pages that may call the gateway, with commas between; * for all. Empty: none."""
 
