@@ -12,6 +12,7 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from components.gateway_seed import KEY_LENGTH, api_key, seed
+from components.node_args import secret
 from dynamic_providers.gateway_node import GatewayNode
 from dynamic_providers.generated_secret import GeneratedSecret
 from dynamic_providers.gpu_node import GpuNode
@@ -90,9 +91,11 @@ class ControlPlane(pulumi.ComponentResource):
             f"{SERVICE}-admin-token", rotation=section.admin_rotation, opts=self._inside
         ).value
         self.api_keys = {
-            key: GeneratedSecret(
-                f"{SERVICE}-key-{key}", length=KEY_LENGTH, rotation=spec.rotation, opts=self._inside
-            ).value.apply(api_key)
+            key: secret(
+                GeneratedSecret(
+                    f"{SERVICE}-key-{key}", length=KEY_LENGTH, rotation=spec.rotation, opts=self._inside
+                ).value.apply(api_key)
+            )
             for key, spec in keys_of(section).items()
         }
         self.upstream_keys = {cluster: self._upstream_key(cluster) for cluster in args.served}
@@ -152,8 +155,9 @@ class ControlPlane(pulumi.ComponentResource):
     def _upstream_key(self, cluster: str) -> pulumi.Output[str]:
         given = self._args.given_keys.get(cluster)
         if given is not None:
-            return pulumi.Output.secret(given.get_secret_value())
-        return GeneratedSecret(f"{SERVICE}-upstream-{cluster}", length=KEY_LENGTH, opts=self._inside).value
+            return secret(given.get_secret_value())
+        made = GeneratedSecret(f"{SERVICE}-upstream-{cluster}", length=KEY_LENGTH, opts=self._inside)
+        return secret(made.value)
 
 
 def way_in(port: int, endpoints: Sequence[Mapping[str, Any]] | None) -> str:
