@@ -362,7 +362,7 @@ def _prefix(model: str, prompt: Raw) -> int:
 
 def _wanted(name: str, what: str, given: Raw) -> Refused:
     if not _given(given):
-        return invalid(f"'{name}' is missing: {what}.", name, code="missing_required_parameter")
+        return invalid(f"'{name}' is missing; it must be {what}.", name, code="missing_required_parameter")
     return invalid(f"'{name}' must be {what}.", name, code="invalid_type")
 
 
