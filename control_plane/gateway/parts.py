@@ -81,11 +81,20 @@ class Limiter(Protocol):
 
 
 class Lease(Protocol):
-    """A place at a node for one try of one request."""
+    """A place at a node for one try of one request.
+
+    Attributes:
+        on_move: Called when the node is taken out and its time is up: the request is to go on elsewhere.
+    """
+
+    on_move: Callable[[], None] | None
 
     @property
     def node(self) -> Node:
         """The node."""
+
+    def answered(self) -> None:
+        """The node has begun to answer as it should: closes its breaker. The place stays taken."""
 
     def succeeded(self) -> None:
         """The node has answered as it should, a 4xx included: closes its breaker. Frees the place."""
@@ -114,6 +123,9 @@ class Router(Protocol):
 
     def may_retry(self) -> bool:
         """Whether 10 % of the requests of the last 10 s leave room for another retry; counts it if so."""
+
+    def has_other(self, call: Call, exclude: Collection[str]) -> bool:
+        """Whether a node other than those in `exclude` may get the request, now or once it has a place."""
 
 
 class Relay(Protocol):

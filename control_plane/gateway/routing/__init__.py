@@ -1,0 +1,1 @@
+"""Which node gets a request: node table, breakers, prefix affinity, queue, probes."""
