@@ -58,6 +58,7 @@ class Call:
         key_id: Through which key.
         received: When it came, monotonic seconds.
         deadline: Until when it may wait for a node, monotonic seconds.
+        traceparent: The client's W3C trace context, passed on to the nodes; empty for none.
     """
 
     request_id: str
@@ -76,6 +77,7 @@ class Call:
     key_id: str
     received: float
     deadline: float
+    traceparent: bytes = b""
 
 
 @dataclass(slots=True)

@@ -23,8 +23,7 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 1000
 """What an image that stands in the request counts as, instead of its bytes."""
 _PREFIX_BYTES = 4096
-_USAGE = b',"stream_options":{"include_usage":true}}'
-_WITH_USAGE = Raw(b'{"include_usage":true}')
+_USAGE = b',"stream_options":{"include_usage":true,"continuous_usage_stats":true}}'
 _ABSENT = Raw(b"")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `([^`]*)`")
@@ -233,7 +232,8 @@ def _embed(call: Call, asked: _Embedding) -> None:
 def forwarded_body(call: Call) -> bytes:
     """What a node gets: the client's bytes, with the alias resolved and usage asked for.
 
-    Every stream has `stream_options.include_usage`, for the ledger. Where both can be spliced in without
+    Every stream has `stream_options.include_usage`, for the ledger, and `continuous_usage_stats` (vLLM), so that
+    it is known what a node has counted that is lost in the middle. Where both can be spliced in without
     doubt, the rest stays as it is to the byte; else the outermost object is written anew from its members'
     own bytes.
 
@@ -241,7 +241,7 @@ def forwarded_body(call: Call) -> bytes:
         call: The request.
     """
     body = call.body
-    add_usage = call.stream and not call.wants_usage
+    add_usage = call.stream
     rename = call.model != call.asked_model
     if not add_usage and not rename:
         return body
@@ -256,8 +256,8 @@ def forwarded_body(call: Call) -> bytes:
     if add_usage:
         given = fields.get("stream_options")
         options = _fields(given) if given is not None and _given(given) else {}
-        fields["stream_options"] = (
-            Raw(_encode({**options, "include_usage": True})) if options else _WITH_USAGE
+        fields["stream_options"] = Raw(
+            _encode({**options, "include_usage": True, "continuous_usage_stats": True})
         )
     return _encode(fields)
 
