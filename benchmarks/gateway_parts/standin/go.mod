@@ -1,0 +1,3 @@
+module gpuplane/standin
+
+go 1.22
