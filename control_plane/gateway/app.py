@@ -26,6 +26,7 @@ from control_plane.gateway.models_api import Catalog
 from control_plane.gateway.parsing import Parser
 from control_plane.gateway.parts import Headers, Ledger, Limiter, Refused, Relay, Reservation
 from control_plane.gateway.reading import ClientGone, answer_and_linger, read_body
+from control_plane.gateway.tracing import Tracing, sane_traceparent
 
 Handler = Callable[[Message, dict[bytes, bytes], Receive, Send, Headers], Awaitable[None]]
 ENDPOINTS = {endpoint.value: endpoint for endpoint in Endpoint}
@@ -66,6 +67,7 @@ class Parts:
         log: Log.
         not_ready: Why the gateway cannot serve now; empty: it can.
         admin: Serves `/admin/*`; None: there is no admin endpoint.
+        tracing: Spans; None: none are made.
     """
 
     find_key: Callable[[bytes], ApiKey | None]
@@ -78,6 +80,7 @@ class Parts:
     log: Log
     not_ready: Callable[[], str]
     admin: Handler | None = None
+    tracing: Tracing | None = None
 
 
 class App:
@@ -174,6 +177,7 @@ class App:
         answer *= call.choices
         prompt = call.prompt_tokens_estimate
         usd = price.usd(prompt, answer)
+        call.traceparent = sane_traceparent(headers.get(b"traceparent"))
         reservation = await parts.limiter.take(call, key, prompt + answer, usd)
         await self._let_in(call, reservation, usd, price.usd, receive, send, out)
 
@@ -190,6 +194,7 @@ class App:
         """Serves a call for which everything was taken: given back and written down once, whatever comes."""
         parts = self._parts
         over = False
+        end_span = None if parts.tracing is None else parts.tracing.begin(call)
 
         def done(outcome: Outcome) -> None:
             nonlocal over
@@ -206,6 +211,8 @@ class App:
                 parts.log.exception("the ledger failed", request_id=call.request_id)
             parts.limiter.settle(reservation, used.prompt + used.completion, spent)
             parts.metrics.finished(call, outcome)
+            if end_span is not None:
+                end_span(outcome)
             if outcome.error or outcome.hops:
                 self._tell(call, outcome)
 
