@@ -1,7 +1,7 @@
 """The baseline: an ASGI proxy that passes every request and answer through and does nothing else.
 
-`python -m benchmarks.gateway_parts.bare --node URL --key KEY --port PORT`, with the same server (uvicorn, uvloop,
-httptools) and the same client (aiohttp) as the gateway.
+`python -m benchmarks.gateway_parts.bare --node URL --key KEY --port PORT`, with the same server (uvicorn,
+uvloop, httptools) and the same client (aiohttp) as the gateway.
 """
 
 from __future__ import annotations
