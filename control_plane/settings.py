@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     """Bearer token of /admin, 16 characters or more. Empty: there is no /admin."""
 
     secret_key: SecretStr = Field(SecretStr(""), alias="GATEWAY_SECRET_KEY")
-    """Seals keys of nodes in the store: 32 bytes in hex; several with commas, the first seals. Empty: a file."""
+    """Seals keys of nodes in the store: 32 bytes, hex; of several (commas) the first seals. Empty: a file."""
 
     max_body_bytes: int = Field(10_000_000, alias="GATEWAY_MAX_BODY_BYTES", ge=1024, le=1_000_000_000)
     """Longest body of a request, bytes; a longer one is answered 413."""
