@@ -78,6 +78,16 @@ test-peers-rest: engine
 bench-skypilot: venv ## What calls of the SkyPilot client take at a real server (ARGS="--yes" lets it start one)
 	@$(PY) -m benchmarks.skypilot_client $(ARGS)
 
+.PHONY: test-gateway test-gateway-faults bench-gateway
+test-gateway: venv ## The gateway as a process, against stand-in nodes; clients that others wrote (needs Go and Node)
+	$(PY) -m pytest tests/gateway -m "not slow" --durations=5
+
+test-gateway-faults: venv ## Kills of gateway, nodes, Redis and PostgreSQL in mid-load; the ledger keeps its word
+	$(PY) -m pytest tests/gateway -m slow --durations=5
+
+bench-gateway: venv ## The gateway's CPU time against a bare proxy (ARGS="--check", "--seconds 8", "--lanes litellm")
+	@$(PY) -m benchmarks.gateway $(ARGS)
+
 test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 	$(PY) -m pytest tests/crash
 

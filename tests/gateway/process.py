@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 _T = TypeVar("_T")
 
 
@@ -99,9 +101,10 @@ class Process:
                 self.kill()
 
     def cpu_s(self) -> float:
-        """CPU time of the process and all its threads, user and system, seconds (Linux)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time, user and system, of the process, its threads and its children, seconds."""
+        process = psutil.Process(self.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
 
     def pss_mb(self) -> float:
         """Its memory, shared pages by their share, MB."""

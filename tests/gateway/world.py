@@ -40,10 +40,16 @@ class Node:
         name: Its name.
         flags: Further flags of `standin vllm`, such as `-tokens 50`.
         cores: The cores that it may use; all where None.
+        counts_file: Whether it writes down each token that it counted, so that this outlives it.
     """
 
     def __init__(
-        self, root: Path, name: str, flags: Iterable[str] = (), cores: set[int] | None = None
+        self,
+        root: Path,
+        name: str,
+        flags: Iterable[str] = (),
+        cores: set[int] | None = None,
+        counts_file: bool = True,
     ) -> None:
         self.name = name
         self.key = f"node-{secrets.token_hex(16)}"
@@ -51,7 +57,7 @@ class Node:
         self.url = f"http://127.0.0.1:{self.port}"
         self._flags, self._cores = list(flags), cores
         self._log = root / f"{name}.log"
-        self._counts = root / f"{name}.counts"
+        self._counts = root / f"{name}.counts" if counts_file else None
         self.process: Process | None = None
 
     def start(self) -> Self:
@@ -66,7 +72,9 @@ class Node:
             "-key",
             self.key,
         ]
-        command += ["-models", MODEL, "-counts-file", self._counts, *self._flags]
+        command += ["-models", MODEL, *self._flags]
+        if self._counts is not None:
+            command += ["-counts-file", self._counts]
         self.process = Process(command, self._log, cores=self._cores)
         until(self._answers, f"node {self.name}")
         return self
@@ -96,7 +104,7 @@ class Node:
     def counted(self) -> Counter[tuple[str, str]]:
         """Tokens that it counted in all its lives: (request id, prompt or completion) -> tokens."""
         found: Counter[tuple[str, str]] = Counter()
-        if self._counts.exists():
+        if self._counts is not None and self._counts.exists():
             for line in self._counts.read_text().splitlines():
                 request, prompt, completion = line.split(" ")
                 found[request, "prompt"] += int(prompt)
@@ -233,6 +241,25 @@ class Gateway:
         return found
 
 
+def write_seed(file: Path, keys: Iterable[Key], nodes: Iterable[Node], more: Mapping[str, Any]) -> None:
+    """Writes a seed.
+
+    Args:
+        file: Where to.
+        keys: Of clients; each one's tenant is declared, too.
+        nodes: Upstreams.
+        more: Further parts in the form of `control_plane.gateway.declared`; they replace those from here.
+    """
+    keys = list(keys)
+    declared = {
+        "tenants": [{"name": name} for name in dict.fromkeys(key.tenant for key in keys)],
+        "keys": [key.declared() for key in keys],
+        "nodes": [node.declared() for node in nodes],
+        **more,
+    }
+    file.write_text(json.dumps(declared))
+
+
 class World:
     """Nodes, keys and one gateway, ended together.
 
@@ -279,14 +306,7 @@ class World:
 
     def write_seed(self) -> None:
         """Writes nodes, tenants and keys for the gateway."""
-        tenants = [{"name": name} for name in dict.fromkeys(key.tenant for key in self.keys)]
-        declared = {
-            "tenants": tenants,
-            "keys": [key.declared() for key in self.keys],
-            "nodes": [node.declared() for node in self.nodes],
-            **self._seed,
-        }
-        self.seed_file.write_text(json.dumps(declared))
+        write_seed(self.seed_file, self.keys, self.nodes, self._seed)
 
     def start(self) -> Self:
         """Writes the seed and starts the gateways."""
