@@ -96,8 +96,8 @@ def over_budget(layer: Layer, budget: int, used: int, needed: int, wait_s: int) 
     """
     left = max(0, budget - used)
     text = (
-        f"The monthly budget of {_WHOSE[layer]} does not suffice: {usd(left):.6f} of {usd(budget):.2f} USD are "
-        f"left, and this request may cost {usd(needed):.6f} USD."
+        f"The monthly budget of {_WHOSE[layer]} does not suffice: {usd(left):.6f} of {usd(budget):.2f} USD "
+        f"are left, and this request may cost {usd(needed):.6f} USD."
     )
     headers: Headers = [_NO_RETRY]
     if wait_s:

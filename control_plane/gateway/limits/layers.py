@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from control_plane.gateway.declared import Limits
+from control_plane.store.rows import Spent
 
 WINDOW_S = 61
 """How many whole seconds are counted together: every 60 s lie within 61 of them."""
@@ -34,15 +35,13 @@ class Reason(enum.Enum):
     BUDGET = "budget"
 
 
-Spent = Mapping[tuple[Layer, str], float]
-"""Money spent in a month, USD, by layer and name; the instance's name is empty."""
 ReadSpent = Callable[[str], Awaitable[Spent]]
-"""What the store answers for a month such as `2026-11`."""
+"""Answers what was spent in a month such as `2026-11`."""
 
 
 def nano_usd(usd: float) -> int:
-    """Money as a whole number of 1e-9 USD, rounded up, so that sums are exact."""
-    return math.ceil(usd * _NANO - 1e-6)
+    """Money as a whole number of 1e-9 USD, as the store has it, so that sums are exact."""
+    return round(usd * _NANO)
 
 
 def usd(nano: int) -> float:

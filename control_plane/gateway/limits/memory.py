@@ -1,11 +1,11 @@
 """Limits of one process.
 
-What is promised: in any 60 s no layer lets in more requests than its limit, nor requests for which more tokens than
-its limit were reserved. Tokens that a request uses beyond its reservation count when it is settled. Money counts in
-the calendar month (UTC) in which a request was let in.
+What is promised: in any 60 s no layer lets in more requests than its limit, nor requests for which more tokens
+than its limit were reserved. What a request uses beyond its reservation counts when it is settled. Money counts
+in the calendar month (UTC) in which a request was let in.
 
-How: each layer counts by whole seconds and looks at the last 61 of them, which hold any 60 s up to now. What a
-request did not use is given back in the second in which it was reserved.
+How: each layer counts by whole seconds and looks at the last 61 of them, which hold any 60 s up to now. What
+a request did not use is given back in the second in which it was reserved.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from control_plane.gateway.limits.layers import (
     ReadSpent,
     Reason,
     Second,
-    Spent,
     month_of,
     nano_usd,
 )
 from control_plane.gateway.parts import Headers, Refused, Reservation
+from control_plane.store.rows import Spent
 
 Count = Callable[[str, str], None]
 """Told of each refusal: layer and reason, as metrics name them."""
@@ -75,7 +75,7 @@ class MemoryLimiter:
         self._wall = wall
         self._read_spent = read_spent
         self._count = count
-        self._spent: Spent = {}
+        self._spent = Spent()
         self.month, self._month_ends = month_of(wall())
         self._instance = Meter(Layer.INSTANCE, "", Limits())
         self._tenants: dict[str, Meter] = {}
@@ -91,7 +91,7 @@ class MemoryLimiter:
     async def start(self) -> None:
         """Reads what was spent in this month. Before the first `apply`."""
         self._spent = await self._read_spent(self.month)
-        self._instance.money = nano_usd(self._spent.get((Layer.INSTANCE, ""), 0.0))
+        self._instance.money = self.spent_before(self._instance)
 
     async def close(self) -> None:
         """Nothing is to be ended."""
@@ -128,6 +128,14 @@ class MemoryLimiter:
             if alias is not None:
                 meters.append(alias)
         return meters
+
+    def spent_before(self, meter: Meter) -> int:
+        """What the store has said that was spent in this month, 1e-9 USD."""
+        spent = self._spent
+        if meter.layer is Layer.INSTANCE:
+            return nano_usd(spent.instance)
+        by = {Layer.TENANT: spent.tenants, Layer.KEY: spent.keys, Layer.MODEL: spent.models}[meter.layer]
+        return nano_usd(by.get(meter.name, 0.0))
 
     def all_meters(self) -> Iterator[Meter]:
         """All of them."""
@@ -224,7 +232,7 @@ class MemoryLimiter:
         if wall < self._month_ends:
             return
         self.month, self._month_ends = month_of(wall)
-        self._spent = {}
+        self._spent = Spent()
         for meters in (self._tenants, self._keys, self._models):
             for name in [name for name, meter in meters.items() if meter not in self._known]:
                 if not meters[name].running:
@@ -300,7 +308,7 @@ class MemoryLimiter:
         meter = meters.get(name)
         if meter is None:
             meter = meters[name] = Meter(layer, name, limits)
-            meter.money = nano_usd(self._spent.get((layer, name), 0.0))
+            meter.money = self.spent_before(meter)
         elif meter.limits != limits:
             meter.limit(limits)
         return meter
