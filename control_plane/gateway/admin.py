@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -31,6 +31,7 @@ from control_plane.gateway.exports import Report
 from control_plane.gateway.parts import Headers, Refused
 from control_plane.gateway.reading import read_body
 from control_plane.gateway.routing.views import NodeView
+from control_plane.store.errors import StoreError, StoreLost
 
 Item = Tenant | ApiKey | Node | Model
 MAX_BODY_BYTES = 1_000_000
@@ -38,8 +39,6 @@ BODY_S = 10.0
 MAX_DRAIN_S = 3600.0
 _PREFIX = "/admin/v1/"
 _encode = msgspec.json.Encoder().encode
-
-T = TypeVar("T")
 
 
 class Objects(Protocol):
@@ -122,6 +121,16 @@ class Admin:
             await self._dispatch(answer, parts)
         except Wrong as wrong:
             raise Refused(400, str(wrong), code="invalid_value", param=_param(str(wrong))) from None
+        except StoreError as error:
+            raise Refused(409, f"{error}.", code="conflict") from None
+        except StoreLost as error:
+            raise Refused(
+                503,
+                f"{error}; try again later.",
+                code="store_lost",
+                kind="server_error",
+                headers=[(b"retry-after", b"2")],
+            ) from None
 
     async def _dispatch(self, answer: _Answer, parts: list[str]) -> None:
         match parts:
@@ -205,6 +214,8 @@ class Admin:
 
     async def _ledger(self, answer: _Answer) -> None:
         kind, pieces = await self._report.ledger(answer.query)
+        # Before the answer begins: a store that does not answer is still an error that can be told.
+        piece = await anext(pieces)
         await answer.send(
             {
                 "type": "http.response.start",
@@ -212,6 +223,7 @@ class Admin:
                 "headers": [(b"content-type", kind), *answer.out],
             }
         )
+        await answer.send({"type": "http.response.body", "body": piece, "more_body": True})
         async for piece in pieces:
             await answer.send({"type": "http.response.body", "body": piece, "more_body": True})
         await answer.send({"type": "http.response.body", "body": b""})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from control_plane.gateway.call import Call, Outcome, Result
@@ -46,6 +46,7 @@ class Gauges:
         ledger_waiting: How many entries those are.
         store_lost: Whether the store does not answer.
         redis_lost: Whether Redis is used and does not answer.
+        totals: Numbers that only grow since the start: name without `_total`, what it is, value.
     """
 
     nodes: Callable[[], Iterable[NodeNow]] = tuple
@@ -54,6 +55,7 @@ class Gauges:
     ledger_waiting: Callable[[], int] = int
     store_lost: Callable[[], bool] = bool
     redis_lost: Callable[[], bool] = bool
+    totals: Callable[[], Iterable[tuple[str, str, float]]] = tuple
 
 
 @dataclass(slots=True)
@@ -136,15 +138,6 @@ class Metrics:
             ["status", "code"],
             registry=registry,
         )
-        self._retries = Counter(
-            "gateway_retries",
-            "Tries beyond a request's first, before its first byte.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.queue_wait = Histogram(
-            "gateway_queue_seconds", "Wait for a place at a node.", buckets=_SECONDS, registry=registry
-        )
         self._faults = Counter(
             "gateway_faults", "Faults of the gateway itself.", ["where"], registry=registry
         )
@@ -190,10 +183,6 @@ class Metrics:
             reason: requests, tokens, in_flight or budget.
         """
         self._refusals.labels(layer, reason).inc()
-
-    def retried(self, outcome: str) -> None:
-        """Counts a retry (`tried`), or one that the retry budget did not allow (`denied`)."""
-        self._retries.labels(outcome).inc()
 
     def fault(self, where: str) -> None:
         """Counts something that must not happen; `where` is a place in the gateway."""
@@ -251,3 +240,5 @@ class _AtScrape(Collector):
             ("gateway_redis_lost", "1 while Redis does not answer.", asked.redis_lost()),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        for name, text, value in asked.totals():
+            yield CounterMetricFamily(name, text, value=value)

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans, where they are asked for. Without them a client's trace context is passed on as it is."""
+"""OpenTelemetry spans, where they are asked for; else a client's trace context is passed on as it is."""
 
 from __future__ import annotations
 
