@@ -67,7 +67,10 @@ def broken_control_plane_rules(file: StackFile) -> Iterator[Problem]:
     }
     yield from _clusters(plane, file, found)
     names = frozenset(name for each in found.values() for name in each.models)
-    known = not any(not each.models for each in found.values())
+    # What a broken rule hides is not called wrong as well.
+    known = all(each.models for each in found.values()) and all(
+        name in file.clusters for name in plane.clusters
+    )
     for name, model in plane.models.items():
         yield from _model(name, model, names, known=known)
     yield from _keys(plane, names, known=known)
