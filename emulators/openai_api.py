@@ -1,14 +1,18 @@
 """An OpenAI-style server as vLLM runs one on a node, in front of the tiny model.
 
 As vLLM: `/v1/*` wants the key where `VLLM_API_KEY` is set and none where it is not; `/health` never does;
-`continue_final_message` with `add_generation_prompt: false` continues the last assistant message.
+`continue_final_message` with `add_generation_prompt: false` continues the last assistant message. Embeddings
+are hashes of the text: equal for equal texts, and no more than that.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import itertools
 import secrets
+import struct
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +22,7 @@ from emulators.markov import built_in, tokenize
 
 _DEFAULT_TOKENS = 128
 _CONTEXT = 8192
+_DIMENSIONS = 32
 
 
 class _BadRequest(Exception):
@@ -94,7 +99,9 @@ class ModelServer:
                     return self._complete(_job(_body(request), self.name, chat=True))
                 case "POST", "/v1/completions":
                     return self._complete(_job(_body(request), self.name, chat=False))
-                case _, "/v1/models" | "/v1/chat/completions" | "/v1/completions":
+                case "POST", "/v1/embeddings":
+                    return json_response(_embeddings(_body(request), self.name))
+                case _, "/v1/models" | "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings":
                     return json_response({"detail": "Method Not Allowed"}, 405)
                 case _:
                     return json_response({"detail": "Not Found"}, 404)
@@ -132,6 +139,40 @@ class ModelServer:
         else:
             choice["text"] = text
         return json_response({**head, "choices": [choice], "usage": _usage(job, count)})
+
+
+def _embeddings(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """An embedding for each input."""
+    if body.get("model", model) != model:
+        raise _BadRequest(f"The model `{body['model']}` does not exist.", status=404, param="model")
+    given = body.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+        raise _BadRequest("input must be a text or a list of texts", param="input")
+    encoding = body.get("encoding_format") or "float"
+    if encoding not in ("float", "base64"):
+        raise _BadRequest("encoding_format must be float or base64", param="encoding_format")
+    tokens = sum(len(tokenize(text)) for text in texts)
+    return {
+        "id": "embd-" + secrets.token_hex(12),
+        "object": "list",
+        "model": model,
+        "data": [
+            {"object": "embedding", "index": index, "embedding": _embedding(text, encoding)}
+            for index, text in enumerate(texts)
+        ],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+    }
+
+
+def _embedding(text: str, encoding: str) -> list[float] | str:
+    """A vector of length 1; as base64 of 32-bit floats where that is wanted."""
+    raw = [byte / 127.5 - 1.0 for byte in hashlib.shake_128(text.encode()).digest(_DIMENSIONS)]
+    length = sum(one * one for one in raw) ** 0.5
+    vector = [one / length for one in raw]
+    if encoding == "float":
+        return vector
+    return base64.b64encode(struct.pack(f"<{_DIMENSIONS}f", *vector)).decode()
 
 
 def _body(request: Request) -> dict[str, Any]:

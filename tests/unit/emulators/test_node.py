@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from typing import Any
 
 import pytest
@@ -204,3 +206,24 @@ def test_the_next_word_depends_on_nothing_but_the_text_so_far(
 
     whole = words([], 60)
     assert whole[:cut] + words(tokenize("".join(whole[:cut])), 60 - cut) == whole
+
+
+def test_embeddings_are_equal_for_equal_texts(node: Any) -> None:
+    driver, base, _ = node
+    driver.advance(11)
+
+    def embed(**body: Any) -> Reply:
+        return driver.call("POST", f"{base}/v1/embeddings", {"model": "org/model", **body}, key=KEY)
+
+    found = embed(input=["a node", "a pod", "a node"]).json()
+    one, other, again = (each["embedding"] for each in found["data"])
+    assert one == again != other
+    assert sum(part * part for part in one) == pytest.approx(1.0)
+    assert found["usage"]["prompt_tokens"] == found["usage"]["total_tokens"] > 0
+    packed = base64.b64decode(embed(input="a node", encoding_format="base64").json()["data"][0]["embedding"])
+    assert struct.unpack(f"<{len(one)}f", packed) == pytest.approx(one)
+    assert embed(input=[]).status == embed(input=7).status == embed(input="").status == 400
+    assert embed(input="a", encoding_format="x").status == 400
+    assert embed(input="a", model="other").status == 404
+    assert driver.call("POST", f"{base}/v1/embeddings", {"input": "a"}, key=None).status == 401
+    assert driver.call("GET", f"{base}/v1/embeddings", key=KEY).status == 405
