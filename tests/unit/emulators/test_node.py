@@ -213,7 +213,8 @@ def test_embeddings_are_equal_for_equal_texts(node: Any) -> None:
     driver.advance(11)
 
     def embed(**body: Any) -> Reply:
-        return driver.call("POST", f"{base}/v1/embeddings", {"model": "org/model", **body}, key=KEY)
+        reply: Reply = driver.call("POST", f"{base}/v1/embeddings", {"model": "org/model", **body}, key=KEY)
+        return reply
 
     found = embed(input=["a node", "a pod", "a node"]).json()
     one, other, again = (each["embedding"] for each in found["data"])
