@@ -71,8 +71,9 @@ def broken_control_plane_rules(file: StackFile) -> Iterator[Problem]:
     known = all(each.models for each in found.values()) and all(
         name in file.clusters for name in plane.clusters
     )
+    aliases = frozenset(name for name, model in plane.models.items() if model.targets)
     for name, model in plane.models.items():
-        yield from _model(name, model, names, known=known)
+        yield from _model(name, model, names, aliases, known=known)
     yield from _keys(plane, names, known=known)
     yield from _settings(plane)
     for name in found:
@@ -115,14 +116,22 @@ def _clusters(plane: ControlPlane, file: StackFile, found: Mapping[str, Served])
             )
 
 
-def _model(name: str, model: GatewayModel, names: frozenset[str], *, known: bool) -> Iterator[Problem]:
+def _model(
+    name: str, model: GatewayModel, names: frozenset[str], aliases: frozenset[str], *, known: bool
+) -> Iterator[Problem]:
     path = f"{PATH}.models.{name}"
     if not model.targets and known and name not in names:
         yield Problem(
             path, "no cluster serves it", nearest(name, names), "give targets, or use " + listing(names)
         )
     for index, target in enumerate(model.targets):
-        if known and target.model not in names:
+        if target.model in aliases:
+            yield Problem(
+                f"{path}.targets[{index}].model",
+                f'"{target.model}" is an alias itself',
+                next_step="name what it stands for",
+            )
+        elif known and target.model not in names:
             yield Problem(
                 f"{path}.targets[{index}].model",
                 f'no cluster serves "{target.model}"',

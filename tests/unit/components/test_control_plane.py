@@ -17,6 +17,7 @@ from components import control_plane
 from components.control_plane import service_inputs, way_in
 from components.gateway_seed import KEY_PREFIX, seed
 from components.gpu_stack import GpuStack
+from control_plane.gateway.checks import check
 from control_plane.gateway.declared import Declared
 from control_plane.settings import Settings
 from dynamic_providers.gateway_node import GatewayNodeInputs
@@ -225,6 +226,7 @@ def test_the_seed_is_what_the_gateway_reads() -> None:
     text = seed(plane, {"main": "sk-gp-abcdefgh", "more": "sk-gp-ijklmnop"})
     assert "abcdefgh" not in text and "ijklmnop" not in text
     declared = msgspec.json.decode(text, type=Declared)
+    check(declared)
     (tenant,) = declared.tenants
     assert (tenant.name, tenant.weight, tenant.limits.budget_usd) == ("acme", 3, 5.0)
     main, more = declared.keys

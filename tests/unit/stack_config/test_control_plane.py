@@ -138,6 +138,10 @@ PLANE = "gpuplane:controlPlane"
             f"{PLANE}.models.a.targets[1].model: org/tiny is listed twice",
         ),
         (
+            {"models": {"org/tiny": {"targets": [{"model": "org/tiny"}]}}},
+            f'{PLANE}.models.org/tiny.targets[0].model: "org/tiny" is an alias itself; name what it stands for',
+        ),
+        (
             {"models": {"a": {"targets": [{"model": "org/tiny", "weight": 0}]}}},
             f"{PLANE}.models.a.targets: every weight is 0; give one a weight",
         ),
