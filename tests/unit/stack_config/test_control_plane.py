@@ -139,7 +139,8 @@ PLANE = "gpuplane:controlPlane"
         ),
         (
             {"models": {"org/tiny": {"targets": [{"model": "org/tiny"}]}}},
-            f'{PLANE}.models.org/tiny.targets[0].model: "org/tiny" is an alias itself; name what it stands for',
+            f'{PLANE}.models.org/tiny.targets[0].model: "org/tiny" is an alias itself; '
+            "name what it stands for",
         ),
         (
             {"models": {"a": {"targets": [{"model": "org/tiny", "weight": 0}]}}},
