@@ -80,10 +80,10 @@ bench-skypilot: venv ## What calls of the SkyPilot client take at a real server 
 
 .PHONY: test-gateway test-gateway-faults bench-gateway
 test-gateway: venv ## The gateway as a process, against stand-in nodes; clients that others wrote (needs Go and Node)
-	$(PY) -m pytest tests/gateway -m "not slow" --durations=5
+	$(PY) -m pytest tests/gateway --ignore=tests/gateway/faults --durations=5
 
 test-gateway-faults: venv ## Kills of gateway, nodes, Redis and PostgreSQL in mid-load; the ledger keeps its word
-	$(PY) -m pytest tests/gateway -m slow --durations=5
+	$(PY) -m pytest tests/gateway/faults --durations=5
 
 bench-gateway: venv ## The gateway's CPU time against a bare proxy (ARGS="--check", "--seconds 8", "--lanes litellm")
 	@$(PY) -m benchmarks.gateway $(ARGS)

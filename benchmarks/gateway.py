@@ -1,12 +1,13 @@
 """CPU time of the gateway for each request and each streamed chunk, against a bare pass-through proxy.
 
 `make bench-gateway` measures both in turns on the same core, with a stand-in of a vLLM node and a load
-generator on another one, and prints a JSON line for each workload. Each answer is checked. CPU time is user and
-system time of the proxy's processes: unlike requests per second it does not hang on what else this machine does.
+generator on another one, and prints a JSON line for each workload. Each answer is checked. CPU time is user
+and system time of the proxy's processes: unlike requests per second it does not hang on what else this
+machine does.
 
-`--check` makes the runs short, and the exit code 1 where a bound is broken; `--lanes vllm-router litellm` adds
-other people's routers, which are installed first into environments of their own, or left out with a word where
-they can't be.
+`--check` makes the runs short, and the exit code 1 where a bound is broken; `--lanes vllm-router litellm`
+adds other people's routers, which are installed first into environments of their own, or left out with a word
+where they can't be.
 """
 
 from __future__ import annotations
