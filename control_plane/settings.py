@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Port to listen at; 0: any that is free."""
     data_dir: Path = Field(Path(".gpuplane/gateway"), alias="GATEWAY_DATA_DIR")
     """Folder of the journal and of the SQLite file. One replica each."""
+    journal_mb: int = Field(1000, alias="GATEWAY_JOURNAL_MB", ge=16, le=1_000_000)
+    """Most that the journal may take of the disk while the store is lost, MB."""
     seed: Path | None = Field(None, alias="GATEWAY_SEED")
     """JSON file with tenants, keys, nodes and models that are put into the store at start. Empty: none."""
     admin_token: Annotated[SecretStr, AfterValidator(_token)] = Field(

@@ -153,6 +153,15 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop: uvloop's where there is one."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 def listen(settings: Settings) -> socket.socket:
     """The socket to accept at.
 
