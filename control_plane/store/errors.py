@@ -42,11 +42,11 @@ def translated(what: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         name = type(error.orig).__name__
-        if isinstance(error.orig, sqlite3.OperationalError):
-            # Such as "database or disk is full".
+        if isinstance(error.orig, sqlite3.DatabaseError):
+            # Such as "database or disk is full" or "file is not a database".
             name = str(error.orig)
         if _is_our_fault(error):
-            raise StoreError(f"{what}: the database refuses it ({name})") from None
+            raise StoreError(f"{what}: the database refuses it ({type(error.orig).__name__})") from None
         raise StoreLost(f"{what}: the database does not answer ({name})") from None
     except (OSError, TimeoutError, PoolTimeoutError) as error:
         raise StoreLost(f"{what}: the database does not answer ({type(error).__name__})") from None

@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for tests: from the system's packages, on loopback, in a folder that goes with it."""
+"""A PostgreSQL of its own for tests: the system's package, on loopback, in a folder that goes with it."""
 
 from __future__ import annotations
 
