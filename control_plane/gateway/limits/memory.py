@@ -1,8 +1,8 @@
 """Limits of one process.
 
-What is promised: in any 60 s no layer lets in more requests than its limit, nor requests for which more tokens
-than its limit were reserved. What a request uses beyond its reservation counts when it is settled. Money counts
-in the calendar month (UTC) in which a request was let in.
+What is promised: in any 60 s no layer lets in more requests than its limit, nor requests for which more
+tokens than its limit were reserved. What a request uses beyond its reservation counts when it is settled.
+Money counts in the calendar month (UTC) in which a request was let in.
 
 How: each layer counts by whole seconds and looks at the last 61 of them, which hold any 60 s up to now. What
 a request did not use is given back in the second in which it was reserved.
@@ -244,23 +244,33 @@ class MemoryLimiter:
         """Whole seconds until the next month."""
         return max(1, math.ceil(self._month_ends - self._wall()))
 
-    def refused(self, meter: Meter, reason: Reason, refused: Refused) -> Refused:
+    def refused(
+        self,
+        meter: Meter,
+        reason: Reason,
+        refused: Refused,
+        requests_left: int | None = None,
+        tokens_left: int | None = None,
+    ) -> Refused:
         """Counts a refusal and gives it the headers of limits.
 
         Args:
             meter: Whose limit.
             reason: Which.
             refused: The refusal.
+            requests_left: Requests that are left; None: as this process has counted.
+            tokens_left: Tokens that are left; None: as this process has counted.
         """
         self._count(meter.layer.value, reason.value)
-        now = int(self._monotonic())
-        reset = min(WINDOW_S, max(0, meter.newest.at + WINDOW_S - now))
-        if meter.most_requests < UNLIMITED:
-            left = meter.most_requests - meter.requests
-            refused.headers += answers.requests_headers(meter.requests_header, left, reset)
-        if meter.most_tokens < UNLIMITED:
-            left = meter.most_tokens - meter.tokens
-            refused.headers += answers.tokens_headers(meter.tokens_header, left, reset)
+        reset = min(WINDOW_S, max(0, meter.newest.at + WINDOW_S - int(self._monotonic())))
+        if meter.limits.requests_per_minute:
+            if requests_left is None:
+                requests_left = meter.most_requests - meter.requests
+            refused.headers += answers.requests_headers(meter.requests_header, requests_left, reset)
+        if meter.limits.tokens_per_minute:
+            if tokens_left is None:
+                tokens_left = meter.most_tokens - meter.tokens
+            refused.headers += answers.tokens_headers(meter.tokens_header, tokens_left, reset)
         return refused
 
     def never(self, meters: Sequence[Meter], tokens: int, money: int) -> Refused | None:
