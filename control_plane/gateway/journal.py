@@ -174,13 +174,13 @@ class Journal:
                     self._used = max(0, self._used - size)
 
     def close(self) -> None:
-        """Ends it. Its folder stays unless everything in it is in the store, and nothing is open."""
+        """Ends it. What stands in its folder is for the next one to start."""
         os.close(self._handle)
         os.close(self._lock)
 
     def remove(self) -> None:
-        """Takes its folder away."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Takes its folder away, of which everything is in the store. Before `close`."""
+        _remove(self.path)
 
     def _opened(self) -> int:
         self._number += 1
@@ -219,14 +219,19 @@ class DeadJournal:
         self.segments = [Segment(file, file.stat().st_size) for file in sorted(path.glob(f"*{_SUFFIX}"))]
 
     def remove(self) -> None:
-        """Takes it away once all of it is in the store: oldest first, so no beginning outlives its end."""
-        for segment in self.segments:
-            segment.path.unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Takes it away once all of it is in the store."""
+        _remove(self.path)
 
     def release(self) -> None:
         """Lets go of its lock; what was not removed is for the next one."""
         os.close(self._lock)
+
+
+def _remove(path: Path) -> None:
+    """Oldest segment first, so no beginning outlives its end; the lock last, so that any rest is found."""
+    for segment in sorted(path.glob(f"*{_SUFFIX}")):
+        segment.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _taken_over(path: Path) -> DeadJournal | None:

@@ -251,10 +251,9 @@ class JournalLedger:
             await self.flush()
         except StoreLost as error:
             self._log.warning("the ledger is left on disk for the next start", error=str(error))
-        clean = not self._open and not self.waiting
-        self._journal.close()
-        if clean:
+        if not self._open and not self.waiting:
             self._journal.remove()
+        self._journal.close()
 
     def _hold(self, row: Row) -> bool:
         if not self._full:
