@@ -53,13 +53,13 @@ class Tally:
         prompt_estimate: Tokens of the prompt as estimated, for nodes that say nothing.
     """
 
-    __slots__ = ("_estimate", "_estimated", "_first_prompt", "_sum", "node")
+    __slots__ = ("_estimate", "_sum", "_unknown_prompts", "node")
 
     def __init__(self, prompt_estimate: int) -> None:
         self._estimate = prompt_estimate
         self._sum = Usage()
-        self._first_prompt: int | None = None
-        self._estimated = False
+        self._unknown_prompts = 0
+        """Nodes lost in their first event: they had the same prompt as the next one."""
         self.node = NodeTally()
         """The one that answers now."""
 
@@ -70,6 +70,10 @@ class Tally:
             got_nothing: Whether nothing of its text has reached the client, so that it is not billed.
         """
         self._sum = self._added(got_nothing=got_nothing)
+        if self.node.texts or self.node.usage() is not None:
+            self._unknown_prompts = 0
+        elif self.node.extra:
+            self._unknown_prompts += 1
         self.node = NodeTally()
 
     def total(self) -> Usage:
@@ -84,14 +88,14 @@ class Tally:
         node, before = self.node, self._sum
         said = node.usage()
         if said is None and not node.texts:
-            # It has not begun to answer.
-            return replace(before)
+            # It has not begun to answer, or was lost in its first event.
+            return replace(before, engine_completion=before.engine_completion + node.extra)
         estimated = before.estimated or said is None
         prompt = said.prompt_tokens if said is not None else self._estimate
         completion = (said.completion_tokens or 0) if said is not None else node.texts
         first = not before.engine_prompt
         return Usage(
-            engine_prompt=before.engine_prompt + prompt,
+            engine_prompt=before.engine_prompt + prompt * (1 + self._unknown_prompts),
             engine_completion=before.engine_completion + completion + node.extra,
             prompt=prompt if first else before.prompt,
             completion=before.completion + (0 if got_nothing else completion),
