@@ -30,7 +30,7 @@ def choose(
     if exclude:
         # Those not tried yet are waited for, if need be: a place at them comes.
         usable = [state for state in usable if state.node.name not in exclude] or usable
-    usable = [state for state in usable if state.answered] or usable
+    usable = [state for state in usable if state.answered or not state.probed] or usable
     free = [state for state in usable if state.in_flight < state.places]
     if not free:
         return None

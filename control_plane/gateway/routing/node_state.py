@@ -42,6 +42,7 @@ class NodeState:
         "places",
         "probe_completion_tokens",
         "probe_prompt_tokens",
+        "probed",
         "quiet_since",
         "reason",
         "served",
@@ -56,6 +57,8 @@ class NodeState:
         """Requests that it answers now, in the order in which they came."""
         self.answered = False
         """Whether it has ever answered as it should."""
+        self.probed = False
+        """Whether it is probed, so that it can be told whether one that has never answered works."""
         self.draining = False
         self.quiet_since = 0.0
         """When it last answered something, monotonic seconds; 0 for never."""

@@ -64,6 +64,7 @@ class NodeRouter:
         change = self._table.update(declared.nodes)
         for state in change.added:
             if self._prober is not None:
+                state.probed = True
                 self._prober.begin(state)
         for state in change.left:
             if self._prober is not None:
