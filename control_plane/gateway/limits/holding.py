@@ -205,8 +205,9 @@ class Holding:
         count = len(self.waiting)
         ask.requests = (min(1, count), min(1, count), count, max(count, math.ceil(self._rate * HORIZON_S)))
         share = self._rate / self._taken if self._taken else 0.0
-        ask.tokens = _need([tokens for tokens, _ in self.waiting], self._tokens_taken * share)
-        ask.money = _need([max(0, money - self.money) for _, money in self.waiting], 0)
+        each = self._tokens_taken // self._taken if self._taken else 0
+        ask.tokens = _need([tokens for tokens, _ in self.waiting], self._tokens_taken * share, each)
+        ask.money = _need([max(0, money - self.money) for _, money in self.waiting], 0, 0)
         if count:
             handy = math.ceil(self._money_taken * share * HORIZON_S) - max(0, self.money)
             ask.money = (*ask.money[:3], max(ask.money[3], handy))
@@ -294,8 +295,8 @@ class Holding:
             del self._back[min(self._back)]
 
 
-def _need(amounts: list[int], handy: float) -> Need:
+def _need(amounts: list[int], handy: float, each: int) -> Need:
     if not amounts:
-        return (0, 0, 0, math.ceil(handy)) if handy else NOTHING
+        return (0, each, 0, math.ceil(handy)) if handy else NOTHING
     total = sum(amounts)
     return min(amounts), max(amounts), total, max(total, math.ceil(handy))

@@ -86,6 +86,8 @@ local function grant(need, left)
   if left < need[1] then return 0 end
   local given = math.min(need[3], left)
   local more = math.min(need[4] - given, math.floor((left - given) / (8 * ask.replicas)))
+  -- Where little is left, what would be no use to anybody is left to the other replicas.
+  if more < need[2] then more = 0 end
   return given + math.max(0, more)
 end
 local function wait(kind, over)
