@@ -59,6 +59,8 @@ class Node:
         self._log = root / f"{name}.log"
         self._counts = root / f"{name}.counts" if counts_file else None
         self.process: Process | None = None
+        self.most = 0
+        """Requests at the same time that the gateway may give it; 0: no limit."""
 
     def start(self) -> Self:
         """Starts it, again where it was killed."""
@@ -113,7 +115,13 @@ class Node:
 
     def declared(self) -> dict[str, Any]:
         """The node as the gateway's seed has it."""
-        return {"name": self.name, "url": self.url, "models": [MODEL], "apiKey": self.key}
+        return {
+            "name": self.name,
+            "url": self.url,
+            "models": [MODEL],
+            "apiKey": self.key,
+            "maxInFlight": self.most,
+        }
 
 
 @dataclass
