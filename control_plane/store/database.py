@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from control_plane.store.errors import StoreError, translated
 
+CHANNEL = "gpuplane_gateway"
+"""PostgreSQL's NOTIFY channel; the payload is the new version."""
 CONNECT_S = 5.0
 STATEMENT_S = 15.0
 _BUSY_MS = 15_000
@@ -90,6 +93,31 @@ class Database:
         with translated(what):
             async with self._writing.begin() as connection:
                 yield connection
+
+    async def listen(self, heard: Callable[[], Awaitable[None]]) -> None:
+        """Calls `heard` once it listens, and after each change that PostgreSQL tells of. On SQLite: nothing.
+
+        Returns where the connection is lost.
+
+        Raises:
+            StoreLost: The database does not answer.
+        """
+        if not self.is_postgres:
+            return
+        told = asyncio.Event()
+        with translated("listening for changes"):
+            async with self._engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                driver.add_termination_listener(lambda *_: told.set())
+                try:
+                    await driver.add_listener(CHANNEL, lambda *_: told.set())
+                    told.set()
+                    while await told.wait() and not driver.is_closed():
+                        told.clear()
+                        await heard()
+                finally:
+                    # It listens for as long as it lives: nobody else may get it.
+                    await connection.invalidate()
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.gateway.declared import ApiKey, Declared, Limits, Model, Node, Tenant
-from control_plane.store.database import Database
+from control_plane.store.database import CHANNEL, Database
 from control_plane.store.errors import StoreError
 from control_plane.store.mapping import (
     INSTANCE,
@@ -25,8 +25,6 @@ from control_plane.store.mapping import (
 from control_plane.store.schema import ADMIN, SEED, ChangeRow
 from control_plane.store.sealing import Sealer
 
-CHANNEL = "gpuplane_gateway"
-"""PostgreSQL's NOTIFY channel; the payload is the new version."""
 _CHANGES = table_of(ChangeRow)
 
 

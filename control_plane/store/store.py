@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from control_plane.store.database import Database
+from control_plane.store.errors import StoreError, StoreLost
 from control_plane.store.ledger import LedgerRows
 from control_plane.store.migrating import migrate
 from control_plane.store.objects import Objects
 from control_plane.store.sealing import sealer
+
+LISTEN_AGAIN_S = 2.0
 
 
 class Store:
@@ -48,6 +53,20 @@ class Store:
             if not self.prepared:
                 await migrate(self.database)
                 self.prepared = True
+
+    async def listen(self, heard: Callable[[], Awaitable[None]]) -> None:
+        """Calls `heard` soon after each change of a declared object, by PostgreSQL's NOTIFY; until cancelled.
+
+        Besides asking for the version each second, which alone is to be relied upon: what happens while the
+        connection is made anew is not told. On SQLite it returns at once.
+
+        Args:
+            heard: What to do; StoreLost and StoreError of it are left to who asks each second.
+        """
+        while self.database.is_postgres:
+            with contextlib.suppress(StoreLost, StoreError):
+                await self.database.listen(heard)
+            await asyncio.sleep(LISTEN_AGAIN_S)
 
     async def close(self) -> None:
         """Closes all connections."""

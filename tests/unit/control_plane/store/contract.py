@@ -11,7 +11,8 @@ from control_plane.gateway.declared import ApiKey, Declared, Limits, Model, Node
 from control_plane.store.errors import StoreError
 from control_plane.store.rows import Spent
 from control_plane.store.store import Store
-from tests.unit.control_plane.store.examples import NOVEMBER, all_rows, expected, row
+from tests.unit.control_plane.store.constants import NOVEMBER
+from tests.unit.control_plane.store.examples import all_rows, expected, row
 
 ACME = Tenant("acme", Limits(10, 20, 30, 0.1), 2)
 KEY = ApiKey("key-1", "acme", "ab" * 32, "gp-abc", limits=Limits(budget_usd=2.5), expires_at=1e9)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +13,8 @@ from hypothesis import strategies as st
 from control_plane.gateway.declared import ApiKey, Declared, Limits, Model, Node, Target, Tenant
 from control_plane.store.rows import Row, Usage, month_of
 from control_plane.store.store import Store
+from tests.unit.control_plane.store.constants import NOVEMBER, SECRET
 
-SECRET = "4f" * 32
-NOVEMBER = int(datetime(2026, 11, 15, tzinfo=UTC).timestamp() * 1e6)
 T = TypeVar("T")
 
 numbers = st.integers(0, 2**40)

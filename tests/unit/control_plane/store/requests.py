@@ -16,7 +16,7 @@ from control_plane.gateway.timers import Timer
 from control_plane.store.errors import StoreError, StoreLost
 from control_plane.store.rows import Row, Spent, sums
 from control_plane.store.rows import Usage as Sums
-from tests.unit.control_plane.store.examples import NOVEMBER
+from tests.unit.control_plane.store.constants import NOVEMBER
 
 
 def call(number: int, **changes: Any) -> Call:

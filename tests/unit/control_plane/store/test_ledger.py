@@ -15,7 +15,7 @@ from control_plane.gateway.journal import JournalError
 from control_plane.gateway.ledger import HELD_ROWS, JournalLedger
 from control_plane.store.errors import StoreLost
 from control_plane.store.rows import Row
-from tests.unit.control_plane.store.examples import NOVEMBER
+from tests.unit.control_plane.store.constants import NOVEMBER
 from tests.unit.control_plane.store.requests import Bench, call, outcome
 
 

@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 
 from control_plane.store.migrating import HEAD, MIGRATIONS
 from control_plane.store.store import Store
-from tests.unit.control_plane.store.examples import SECRET, sqlite, with_store
+from tests.unit.control_plane.store.constants import SECRET
+from tests.unit.control_plane.store.examples import sqlite, with_store
 from tests.unit.control_plane.store.migrations import CHECKS, start_together
 
 
