@@ -86,6 +86,7 @@ class Service:
             wall=time.time,
             read_spent=self._ledger.spent,
             count=self.metrics.over_limit,
+            changed=self._redis_changed,
         )
         self._tracing = open_tracing() if settings.tracing else None
         self._in_force = InForce(self.store.objects, self.router, self._apply, timers, log)
@@ -194,6 +195,12 @@ class Service:
                 headers=[(b"retry-after", b"1")],
             )
         return self._keys.lookup(secret, time.time())
+
+    def _redis_changed(self, lost: bool) -> None:
+        if lost:
+            self._log.error("Redis is lost; limits hold in each replica by itself")
+        else:
+            self._log.warning("Redis answers again")
 
     def _wire(self) -> None:
         """What metrics ask for at each scrape."""
