@@ -17,9 +17,21 @@ import httpx
 import pytest
 
 from cli.project import DEV_STACK, engine_environment
+from cli.request_example import curl
+from tests.engine.gateway.site import free_port
 from tests.engine.harness import REPOSITORY, wait_until
 
-ROOMS = ("cli", "components", "dynamic_providers", "emulators", "engine", "gpu_clouds", "stack_config")
+ROOMS = (
+    "cli",
+    "components",
+    "control_plane",
+    "dynamic_providers",
+    "emulators",
+    "engine",
+    "gpu_clouds",
+    "local_services",
+    "stack_config",
+)
 FILES = ("__main__.py", "Pulumi.yaml", "Pulumi.dev.yaml")
 RTX4090 = "NVIDIA GeForce RTX 4090"
 KEYS = (
@@ -49,6 +61,9 @@ class Checkout:
         for name in FILES:
             shutil.copyfile(REPOSITORY / name, root / name)
         (root / ".venv").symlink_to(sys.prefix)
+        self.port = free_port()
+        file = root / "Pulumi.dev.yaml"
+        file.write_text(file.read_text().replace("    port: 8484\n", f"    port: {self.port}\n"))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("GPUPLANE_", "PULUMI_"))}
         self.before = self.files()
 
@@ -145,18 +160,23 @@ def writes(checkout: Checkout) -> list[str]:
 
 def ask(checkout: Checkout, command: str) -> Any:
     """Runs a printed request in a shell; returns its answer."""
+    return json.loads(shell(checkout, command))["choices"][0]["message"]["role"]
+
+
+def shell(checkout: Checkout, command: str) -> str:
+    """What a printed command prints."""
     assert not any(key in command for key in KEYS)
     done = subprocess.run(
         ["sh", "-c", command], cwd=checkout.root, env=checkout.env, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)["choices"][0]["message"]["role"]
+    return done.stdout
 
 
 def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Checkout) -> None:
     shown = checkout.gpuplane("dev", "preview")
     assert re.search(r"judge-0 +paperspace ny2 H100-SXM x1 +5\.95 +4,343\.50", shown)
     assert re.search(r"total +4 nodes +8\.12 +5,927\.60", shown)
-    assert "9 to create" in shown
+    assert "17 to create" in shown
     assert writes(checkout) == []
     assert checkout.living() == []
 
@@ -180,7 +200,7 @@ def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Check
 
     said = checkout.gpuplane("recover", "--stack", DEV_STACK)
     assert f"recovered: removed the lock of process {pid}" in said
-    assert re.search(r"recovered: cleared 4 unfinished operation\(s\): .*creating chat-0", said)
+    assert re.search(r"recovered: cleared [45] unfinished operation\(s\): .*creating chat-0", said)
     assert checkout.gpuplane("recover", "--stack", DEV_STACK, "--quiet") == ""
 
     # The next up adopts what the killed one has launched.
@@ -195,21 +215,21 @@ def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Check
     assert checkout.belongings()["firewall_rulesets"] == 1
     assert checkout.belongings()["startup-scripts"] == 1
 
-    # One request to a node, as it was printed, and the same to a node of each other cloud.
-    command = up[up.index("curl ") :]
+    # The requests through the gateway, as they were printed, and the same to a node of each cloud.
+    command, _, snippet = up[up.index("curl ") :].partition("\n\nThe same in Python, as a stream:\n\n")
     assert ask(checkout, command) == "assistant"
+    assert len(shell(checkout, snippet).split()) > 1
     outputs = json.loads(checkout.pulumi("stack", "output", "--json"))["nodes"]
-    (chat,) = outputs["chat"]["chat-0"]["endpoints"]
-    for cluster in ("embed", "judge"):
+    for cluster in ("chat", "embed", "judge"):
         (url,) = outputs[cluster][f"{cluster}-0"]["endpoints"]
-        assert ask(checkout, command.replace(chat, url).replace("key chat", f"key {cluster}")) == "assistant"
+        assert ask(checkout, curl(url, f".venv/bin/python -m cli.main key {cluster} --stack {DEV_STACK}"))
 
     cost = json.loads(checkout.gpuplane("cost", "--stack", DEV_STACK, "--json"))
     assert [node["candidate"] for node in cost["nodes"]] == CANDIDATES
     assert cost["totalHourlyUsd"] == 8.12
 
     again = checkout.gpuplane("dev", "up")
-    assert re.search(r"Resources:\n    9 unchanged\n\n", again)
+    assert re.search(r"Resources:\n    17 unchanged\n\n", again)
     assert checkout.gpuplane("key", "chat", "--stack", DEV_STACK) == "chat-upstream-key\n"
 
     # The state is lost: everything is taken over, and nothing is launched.
@@ -221,6 +241,8 @@ def test_the_dev_stack_from_preview_over_a_kill_to_the_last_node(checkout: Check
     assert "dev stack: no node, no resource, no process left" in last
     assert not (checkout.root / ".gpuplane" / "emulators" / "endpoints.json").exists()
     assert checkout.files() == checkout.before
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{checkout.port}/health", trust_env=False)
     assert "no node, no resource" in checkout.gpuplane("dev", "down")
 
     checkout.start("emulators", "start").communicate(timeout=30)
