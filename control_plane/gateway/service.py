@@ -104,7 +104,7 @@ class Service:
             stack.push_async_callback(self.router.close)
             stack.push_async_callback(self._limiter.close)
             self._wire()
-            for name, work in (("store", self._follow), ("ledger", self._ship)):
+            for name, work in (("store", self._follow), ("listen", self._listen), ("ledger", self._ship)):
                 stack.push_async_callback(_ended, asyncio.create_task(self._kept_up(name, work)))
             token = settings.admin_token.get_secret_value()
             report = Report(self.store.ledger, time.time)
@@ -173,6 +173,12 @@ class Service:
                     self._log.error("the store cannot be used", error=self._trouble)
                 await asyncio.sleep(_FIRST_S)
         await self._in_force.follow()
+
+    async def _listen(self) -> None:
+        """Hears of changes sooner than by asking, where the database tells of them."""
+        while not self._in_force.read:
+            await asyncio.sleep(_FIRST_S)
+        await self.store.listen(self._in_force.refresh)
 
     async def _ship(self) -> None:
         while not self.store.prepared:

@@ -58,12 +58,14 @@ class Store:
         """Calls `heard` soon after each change of a declared object, by PostgreSQL's NOTIFY; until cancelled.
 
         Besides asking for the version each second, which alone is to be relied upon: what happens while the
-        connection is made anew is not told. On SQLite it returns at once.
+        connection is made anew is not told. SQLite tells of nothing: there it waits and does nothing.
 
         Args:
             heard: What to do; StoreLost and StoreError of it are left to who asks each second.
         """
-        while self.database.is_postgres:
+        if not self.database.is_postgres:
+            await asyncio.Event().wait()
+        while True:
             with contextlib.suppress(StoreLost, StoreError):
                 await self.database.listen(heard)
             await asyncio.sleep(LISTEN_AGAIN_S)
