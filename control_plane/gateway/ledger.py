@@ -24,14 +24,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
-from control_plane.gateway.call import Call, Outcome, Result
+from control_plane.gateway import entries
+from control_plane.gateway.call import Call, Outcome
+from control_plane.gateway.entries import Begun
 from control_plane.gateway.journal import LIMIT_BYTES, SEGMENT_BYTES, DeadJournal, Journal, Segment
 from control_plane.gateway.log import Log
 from control_plane.gateway.timers import LoopTimers, Timers
 from control_plane.store.errors import StoreError, StoreLost
-from control_plane.store.rows import Row, Spent, nano
+from control_plane.store.rows import Row, Spent
 
 SHIP_S = 1.0
 SHIP_ROWS = 1000
@@ -39,44 +39,7 @@ HELD_ROWS = 10_000
 MOST_WAIT_S = 15.0
 _SCAN_S = 30.0
 _READ_BYTES = 400_000
-_MOST = 2**40
-_NAME = 200
 _REFUSED = "refused.jsonl"
-
-
-class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """A request that was let in.
-
-    Attributes:
-        request_id: Its id.
-        begun_us: When, microseconds since the epoch.
-        tenant: Whose it is.
-        key_id: Through which key.
-        asked_model: The model as the client named it.
-        model: The model that is to answer.
-        endpoint: Path.
-        stream: Whether a stream is asked for.
-        tokens: Reserved for it.
-        nano_usd: Reserved for it, 10**-9 USD.
-    """
-
-    request_id: str
-    begun_us: int
-    tenant: str
-    key_id: str
-    asked_model: str
-    model: str
-    endpoint: str
-    stream: bool
-    tokens: int
-    nano_usd: int
-
-    def cut_off(self) -> Row:
-        """Its row where nobody will ever say what came of it."""
-        return Row(
-            self.request_id, self.begun_us, None, self.tenant, self.key_id, self.asked_model, self.model,
-            self.endpoint, "", Result.CUT_OFF.value, 0, 0, self.stream, 0, 0, 0, 0, 0, True, 0, None, None,
-        )  # fmt: skip
 
 
 class Rows(Protocol):
@@ -87,11 +50,6 @@ class Rows(Protocol):
 
     async def spent(self, month: str) -> Spent:
         """Money spent in a month, such as `2026-11`. Raises StoreLost."""
-
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Begun | Row).decode
-_END = b'["end"'
 
 
 class JournalLedger:
@@ -150,41 +108,22 @@ class JournalLedger:
     def begin(self, call: Call, tokens: int, usd: float) -> None:
         """Notes that a request was let in, before a node sees it, with what was reserved for it."""
         now_us = int(self._wall() * 1e6)
-        line = (
-            _encode(
-                Begun(
-                    call.request_id, now_us, call.tenant, call.key_id, _name(call.asked_model),
-                    _name(call.model), call.endpoint.value, call.stream, tokens, nano(usd),
-                )
-            )
-            + b"\n"
-        )  # fmt: skip
+        line = entries.encode(entries.begun(call, now_us, tokens, usd)) + b"\n"
         self._open[call.request_id] = (now_us, line)
         self._journal.append(line)
 
     def end(self, call: Call, outcome: Outcome, usd: float) -> None:
         """Notes what came of it. Survives a kill of this process from here on."""
-        duration_us = max(0, int((outcome.finished - call.received) * 1e6))
         begun = self._open.pop(call.request_id, None)
-        begun_us = begun[0] if begun else int(self._wall() * 1e6) - duration_us
-        usage = outcome.usage
-        first = outcome.first_byte
-        row = Row(
-            call.request_id, begun_us, begun_us + duration_us, call.tenant, call.key_id,
-            _name(call.asked_model), _name(call.model), call.endpoint.value, " ".join(outcome.nodes),
-            outcome.result.value, outcome.status, outcome.hops, call.stream,
-            _count(usage.engine_prompt), _count(usage.engine_completion), _count(usage.prompt),
-            _count(usage.completion), _count(usage.cached_prompt), usage.estimated, nano(usd),
-            max(0, int((first - call.received) * 1e6)) if first else None, duration_us,
-        )  # fmt: skip
+        row = entries.ended(call, outcome, usd, begun[0] if begun else None, self._wall)
         journal = self._journal
-        if not journal.append(_encode(row) + b"\n"):
+        if not journal.append(entries.encode(row) + b"\n"):
             if not self._hold(row):
                 return
         elif journal.full:
             journal.rotate(line for _, line in self._open.values())
         if not self.waiting:
-            self._oldest_us = begun_us + duration_us
+            self._oldest_us = row.ended_us or row.begun_us
         self.waiting += 1
         if self.waiting >= SHIP_ROWS:
             self._wake.set()
@@ -345,17 +284,12 @@ class JournalLedger:
             self.damaged += 1
             return [], segment.size
         # The beginnings matter only once this process is gone.
-        ends = self._decoded(line for line in lines if line.startswith(_END))
+        ends = self._decoded(line for line in lines if line.startswith(entries.END))
         return [item for item in ends if isinstance(item, Row)], end
 
     def _decoded(self, lines: Iterable[bytes]) -> list[Begun | Row]:
-        found: list[Begun | Row] = []
-        for line in lines:
-            try:
-                found.append(_decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                # After a loss of power a file may have blocks that were never written.
-                self.damaged += 1
+        found, damaged = entries.decoded(lines)
+        self.damaged += damaged
         return found
 
     async def _add(self, rows: Sequence[Row]) -> None:
@@ -374,18 +308,8 @@ class JournalLedger:
     def _refuse(self, row: Row, why: str) -> None:
         file = os.open(self._folder / _REFUSED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(file, _encode(row) + b"\n")
+            os.write(file, entries.encode(row) + b"\n")
         finally:
             os.close(file)
         self.refused += 1
         self._log.error("the store refuses a row of the ledger", request_id=row.request_id, error=why)
-
-
-def _name(given: str) -> str:
-    """A model's name as the store takes it: the client chose it."""
-    return given[:_NAME].replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _count(given: int) -> int:
-    """A number of tokens within reason: a node told it."""
-    return given if 0 <= given <= _MOST else min(max(given, 0), _MOST)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from decimal import Decimal
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, text, tuple_
+from sqlalchemy import ColumnElement, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -116,16 +115,6 @@ class LedgerRows:
             if len(page) < _PAGE:
                 return
             last = (page[-1]["begun_us"], page[-1]["request_id"])
-
-    async def totals(self) -> dict[str, Decimal | int]:
-        """Sums over the whole ledger, from its rows: for comparing with the monthly ones."""
-        columns = [
-            func.count().label("requests"),
-            *(func.sum(_LEDGER.c[name]).label(name) for name in _SUMS[2:]),
-        ]
-        async with self._database.reading("reading the ledger") as connection:
-            row = (await connection.execute(select(*columns))).mappings().one()
-            return {name: value or 0 for name, value in row.items()}
 
 
 def _usd(nanos: dict[str, int]) -> dict[str, float]:
