@@ -168,6 +168,10 @@ class Holding:
             )
         return silent >= _BEAT_S and self.places > 0
 
+    def watched(self) -> bool:
+        """Whether its budget is in use, so that what others spend of it should be known if Redis is lost."""
+        return self.meter.limits.budget_usd > 0 and self.meter.requests > 0
+
     def beat_due(self, now: float) -> bool:
         """Whether its places in flight would soon count as those of a dead replica."""
         return self.places > 0 and now - self._touched >= _BEAT_S
@@ -177,6 +181,7 @@ class Holding:
         return not (
             self.places
             or self.meter.running
+            or self.watched()
             or self._back
             or self.forced_requests
             or self.forced_tokens
@@ -227,7 +232,7 @@ class Holding:
         ask.fresh = (
             meter.requests if limits.requests_per_minute else 0,
             meter.tokens if limits.tokens_per_minute else 0,
-            max(0, self.spent + self.forced_money),
+            self.spent,
         )
         self.forced_requests = self.forced_tokens = self.forced_money = 0
         self.waiting = []

@@ -289,6 +289,8 @@ class RedisLimiter:
             due = [holding for holding in self._active if holding.due(now) or holding.beat_due(now)]
             self._active = {holding for holding in self._active if not holding.idle(now)}
             alive = now - beat >= _BEAT_S
+            if alive:
+                due += [holding for holding in self._active if holding.watched()]
             beat = now if alive else beat
             if due or alive:
                 await self._soon(due, alive)

@@ -3,6 +3,7 @@
 Each meter is one hash, and the script touches that key alone, so it runs on a cluster too. Fields:
     r<second>, t<second>   requests and tokens that were leased in that second
     f<replica>, h<replica> places in flight that a replica holds, and when it was last heard of
+    k<replica>             when a replica last told what it had used
     M, m                   month, and money leased or spent in it, 1e-9 USD
 All times are of the server's clock, so replicas' clocks need not agree.
 """
@@ -24,7 +25,7 @@ local key = KEYS[1]
 local now = ask.now
 if now == 0 then now = tonumber(redis.call('TIME')[1]) end
 local all = redis.call('HGETALL', key)
-local fresh = #all == 0
+local known = {}
 local used, gone, write = {}, {}, {}
 local requests, tokens, others, money, month, own = 0, 0, 0, 0, '', 0
 local held, heard = {}, {}
@@ -41,6 +42,7 @@ for i = 1, #all, 2 do
     end
   elseif kind == 'f' then held[rest] = tonumber(value)
   elseif kind == 'h' then heard[rest] = tonumber(value)
+  elseif kind == 'k' then known[rest] = tonumber(value)
   elseif kind == 'M' then month = value
   elseif kind == 'm' then money = tonumber(value)
   end
@@ -59,7 +61,13 @@ end
 for _, back in ipairs(ask.back) do
   if used[back[1]] then add(back[1], -back[2], -back[3]) end
 end
+-- What it has told before is lost with the data, and told again.
+local fresh = known[ask.me] == nil
 local forced = fresh and ask.fresh or ask.forced
+put('k' .. ask.me, now)
+for replica, last in pairs(known) do
+  if replica ~= ask.me and last + 300 <= now then gone[#gone + 1] = 'k' .. replica end
+end
 if forced[1] ~= 0 or forced[2] ~= 0 then add(now, forced[1], forced[2]) end
 for _, entry in pairs(used) do
   requests = requests + entry[1]
@@ -78,8 +86,8 @@ end
 if month < ask.month then month = ask.month; money = 0 end
 if month == ask.month then
   money = math.max(money, ask.floor)
-  if fresh then money = math.max(money, ask.fresh[3]) else money = money + ask.forced[3] end
-  money = math.max(0, money)
+  if fresh then money = math.max(money, ask.fresh[3]) end
+  money = math.max(0, money + ask.forced[3])
 end
 -- need = {least that is of use, most that one asks for, what all ask for, what would be handy}
 local function grant(need, left)
@@ -188,7 +196,7 @@ class Ask(msgspec.Struct):
         running: Places in flight that are in use.
         back: What is given back: second of the lease, requests, tokens.
         forced: Requests, tokens and money that were used without a lease; money below 0 is given back.
-        fresh: The same if Redis knows nothing of this meter; money: all that is known to be spent.
+        fresh: Instead, if Redis knows nothing of this replica: its last minute, and money known to be spent.
         floor: Money that the store knows to be spent.
         replicas: How many replicas share it.
         span: Seconds that count together.
