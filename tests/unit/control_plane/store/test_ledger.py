@@ -324,7 +324,10 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
         disk.full = False
         bench.serve(3)
         (segment,) = tmp_path.rglob("*.jsonl")
-        assert segment.read_bytes().count(b"\n") == 4
+        whole = [msgspec.json.decode(line) for line in segment.read_bytes().splitlines()]
+        assert [line[:2] for line in whole] == [
+            [kind, f"request-{number:06d}"] for number in (1, 3) for kind in ("begin", "end")
+        ]
         await bench.ledger.flush()
         assert sorted(bench.rows.rows) == [f"request-{number:06d}" for number in (1, 2, 3)]
         assert bench.ledger.damaged == 0
