@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -19,6 +20,7 @@ from control_plane.settings import Settings
 
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 _CLOSE = [(b"connection", b"close")]
+_ASKS_FOR_OTHER = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _GRACE_S = 10
 """After the drain, how long ended answers may take to be read, seconds."""
 _MALFORMED = Refused(400, "This is no valid HTTP/1.1 request.", code="malformed_request")
@@ -56,8 +58,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Counts what brings no request forward: heads, trailers and line ends without end."""
+        self._unset_keepalive_if_required()
         self._progress = False
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(_MALFORMED)
+            return
         if self._progress:
             self._quiet_bytes = 0
             return
@@ -67,6 +76,22 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._quiet_bytes > self.most_head_bytes and not self.transport.is_closing():
             self._refuse(_LONG_HEAD)
 
+    def _stay(self, rest: bytes) -> None:
+        """Serves a request that asks for another protocol in this one, as if it had not asked.
+
+        Some clients (Java's) ask for HTTP/2 with every request; the parser takes no body then.
+
+        Args:
+            rest: What came after the head.
+        """
+        if self.scope["method"] == "CONNECT":
+            self._refuse(_MALFORMED)
+            return
+        lines = [f"{self.scope['method']} ".encode() + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers if name not in _ASKS_FOR_OTHER]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Fields that come after a chunked body are dropped: they are no part of the head."""
         if self.cycle is None or self.cycle.scope is not self.scope:
@@ -75,6 +100,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A long head that came at once is refused, too."""
         self._progress = True
+        if self.parser.should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            return
         self.waiting_since = 0.0
         self.app = self.config.loaded_app
         if len(self.url) + len(b"".join(map(b"".join, self.headers))) > self.most_head_bytes:
@@ -89,11 +117,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Marks the progress."""
         self._progress = True
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """In OpenAI's form."""
-        self._refuse(_MALFORMED)
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def expire(self, before: float) -> None:
         """Ends the connection if its head has been awaited since before a time.
