@@ -41,12 +41,12 @@ check: venv ## Format, lint, types, import rules
 	$(BIN)/lint-imports
 
 .PHONY: test test-unit test-engine test-crash test-faults
-# Kubernetes and SkyPilot come after the rest: each fills the machine with lanes of its own.
-test: engine ## All tests, two parts at a time; those with real peers at the end
+# Those with real peers come after the rest: they fill the machine by themselves.
+test: engine ## All tests but test-peers, two parts at a time; those with real peers at the end
 	@failed=; make="$(MAKE) --no-print-directory --keep-going"; \
 	$$make -j2 $(SYNC) test-crash test-engine test-faults test-unit || failed="$$failed test-parts"; \
+	$$make -j2 $(SYNC) test-gateway test-gateway-faults || failed="$$failed test-gateway"; \
 	$$make test-kubernetes || failed="$$failed test-kubernetes"; \
-	$$make test-peers || failed="$$failed test-peers"; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 
 test-unit: venv ## Tests that start no engine
