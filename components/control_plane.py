@@ -24,6 +24,7 @@ from stack_config.control_plane import keys_of
 SERVICE = "gateway"
 """Name of the service, and the beginning of the name of everything that belongs to it."""
 HOST = "127.0.0.1"
+"""Where the gateway listens unless it is told otherwise."""
 START_S = 60.0
 STOP_GRACE_S = 5.0
 """How much longer it may take to end than it lets streams run on after a SIGTERM."""
@@ -186,8 +187,9 @@ def service_inputs(
         declared: Text of the seed file.
     """
     env: dict[str, Any] = {
+        # No word here that stands in other places too, such as the host: all of these are secrets, and a secret
+        # is hidden wherever it shows.
         "PYTHONPATH": "{packages}",
-        "GATEWAY_HOST": HOST,
         "GATEWAY_PORT": str(section.port),
         "GATEWAY_DATA_DIR": "{home}/data",
         "GATEWAY_SEED": "{home}/seed.json",

@@ -181,6 +181,8 @@ def test_the_service_gets_settings_that_the_gateway_knows_and_no_key() -> None:
     assert hashlib.sha256((KEY_PREFIX + MADE).encode()).hexdigest() in written
     env = service["env"]
     settings = Settings(**{name: env[name] for name in env if name in aliases()})
+    assert settings.host == control_plane.HOST
+    assert not [value for value in env.values() if control_plane.HOST in value]
     assert (settings.port, settings.queue_s, settings.queue_length) == (8099, 2.5, 7)
     assert (settings.stall_s, settings.first_byte_s, settings.drain_s) == (9, 8, 4)
     assert settings.probe_s == 5
