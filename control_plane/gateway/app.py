@@ -201,7 +201,7 @@ class App:
             if over:
                 return
             over = True
-            parts.metrics.in_flight.dec()
+            parts.metrics.in_flight -= 1
             used = outcome.usage
             spent = cost(used.prompt, used.completion)
             try:
@@ -216,7 +216,7 @@ class App:
             if outcome.error or outcome.hops:
                 self._tell(call, outcome)
 
-        parts.metrics.in_flight.inc()
+        parts.metrics.in_flight += 1
         try:
             parts.ledger.begin(call, reservation.tokens, usd)
             await parts.relay.relay(call, out + reservation.headers, receive, send, done)

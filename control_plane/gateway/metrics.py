@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from control_plane.gateway.call import Call, Outcome, Result
+from control_plane.gateway.call import Call, Endpoint, Outcome, Result
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
@@ -62,17 +69,52 @@ class Gauges:
     totals: Callable[[], Iterable[tuple[str, str, float]]] = tuple
 
 
+class _Histogram:
+    """Counts by bounds; a scrape makes a metric of it. Cheaper than the library's, which has locks."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        names = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        family.add_metric(labels, list(zip(names, accumulate(self._counts), strict=True)), self._sum)
+
+
 @dataclass(slots=True)
-class _Children:
-    requests: Counter
-    duration: Histogram
-    first: Histogram
-    per_token: Histogram
-    prompt: Counter
-    completion: Counter
-    cached: Counter
-    engine_prompt: Counter
-    engine_completion: Counter
+class _Model:
+    """What is counted of one model."""
+
+    duration: _Histogram = field(default_factory=lambda: _Histogram(_SECONDS))
+    first: _Histogram = field(default_factory=lambda: _Histogram(_SECONDS))
+    per_token: _Histogram = field(default_factory=lambda: _Histogram(_TOKEN_SECONDS))
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """Tokens of one model (and tenant)."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached_prompt: int = 0
+    engine_prompt: int = 0
+    engine_completion: int = 0
+
+
+@dataclass(slots=True)
+class _Ended:
+    """Requests that ended alike."""
+
+    model: _Model
+    tokens: _Tokens
+    count: int = 0
 
 
 class Metrics:
@@ -88,42 +130,11 @@ class Metrics:
         self._tenants = tenants
         self.gauges = Gauges()
         self.registry = registry = CollectorRegistry()
-        self._children: dict[tuple[str, str, int, Result, str], _Children] = {}
-        who = ["tenant"] if tenants else []
-        self._requests = Counter(
-            "gateway_requests",
-            "Requests.",
-            ["model", "endpoint", "status", "result", *who],
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "gateway_tokens",
-            "Tokens: billed (prompt, cached_prompt of them, completion) and counted by nodes (engine_*).",
-            ["model", "kind", *who],
-            registry=registry,
-        )
-        self._duration = Histogram(
-            "gateway_request_seconds",
-            "From a request's arrival to the end of its answer.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._first = Histogram(
-            "gateway_first_byte_seconds",
-            "From a request's arrival to the first byte of its answer: of a stream, the first token.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._per_token = Histogram(
-            "gateway_token_seconds",
-            "Time of a stream per token after the first.",
-            ["model"],
-            buckets=_TOKEN_SECONDS,
-            registry=registry,
-        )
-        self.in_flight = Gauge("gateway_in_flight", "Requests that are served now.", registry=registry)
+        self.in_flight = 0
+        """Requests that are served now."""
+        self._ended: dict[tuple[str, Endpoint, int, Result, str], _Ended] = {}
+        self._models: dict[str, _Model] = {}
+        self._tokens: dict[tuple[str, str], _Tokens] = {}
         self._streams = Counter(
             "gateway_streams_interrupted",
             "Streams whose node was lost: resumed on another, or broken.",
@@ -145,29 +156,30 @@ class Metrics:
         self._faults = Counter(
             "gateway_faults", "Faults of the gateway itself.", ["where"], registry=registry
         )
-        registry.register(_AtScrape(self.gauges))
+        registry.register(_AtScrape(self.gauges, self.requests))
 
     def finished(self, call: Call, outcome: Outcome) -> None:
         """Counts a request that was let in and is over."""
         model = call.model if self._knows(call.model) else OTHER
         tenant = call.tenant if self._tenants else ""
-        key = (model, call.endpoint.name, outcome.status, outcome.result, tenant)
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = self._made(*key)
-        usage = outcome.usage
-        children.requests.inc()
-        children.duration.observe(outcome.finished - call.received)
-        children.prompt.inc(usage.prompt)
-        children.completion.inc(usage.completion)
-        children.engine_prompt.inc(usage.engine_prompt)
-        children.engine_completion.inc(usage.engine_completion)
-        if usage.cached_prompt:
-            children.cached.inc(usage.cached_prompt)
+        key = (model, call.endpoint, outcome.status, outcome.result, tenant)
+        ended = self._ended.get(key)
+        if ended is None:
+            ended = self._ended[key] = _Ended(
+                self._models.setdefault(model, _Model()), self._tokens.setdefault((model, tenant), _Tokens())
+            )
+        ended.count += 1
+        seen, tokens, usage = ended.model, ended.tokens, outcome.usage
+        seen.duration.observe(outcome.finished - call.received)
+        tokens.prompt += usage.prompt
+        tokens.completion += usage.completion
+        tokens.cached_prompt += usage.cached_prompt
+        tokens.engine_prompt += usage.engine_prompt
+        tokens.engine_completion += usage.engine_completion
         if outcome.first_byte:
-            children.first.observe(outcome.first_byte - call.received)
+            seen.first.observe(outcome.first_byte - call.received)
             if call.stream and usage.completion > 1:
-                children.per_token.observe((outcome.finished - outcome.first_byte) / (usage.completion - 1))
+                seen.per_token.observe((outcome.finished - outcome.first_byte) / (usage.completion - 1))
         if outcome.hops:
             self._hops.inc(outcome.hops)
         if outcome.result is Result.RESUMED:
@@ -196,35 +208,54 @@ class Metrics:
         """All of it, in Prometheus' text form."""
         return generate_latest(self.registry)
 
-    def _made(self, model: str, endpoint: str, status: int, result: Result, tenant: str) -> _Children:
-        who = (tenant,) if self._tenants else ()
-
-        def tokens(kind: str) -> Counter:
-            return self._tokens.labels(model, kind, *who)
-
-        return _Children(
-            self._requests.labels(model, endpoint.lower(), str(status), result.value, *who),
-            self._duration.labels(model),
-            self._first.labels(model),
-            self._per_token.labels(model),
-            tokens("prompt"),
-            tokens("completion"),
-            tokens("cached_prompt"),
-            tokens("engine_prompt"),
-            tokens("engine_completion"),
+    def requests(self) -> Iterable[Metric]:
+        """What `finished` has counted."""
+        who = ["tenant"] if self._tenants else []
+        requests = CounterMetricFamily(
+            "gateway_requests", "Requests.", labels=["model", "endpoint", "status", "result", *who]
         )
+        for (model, endpoint, status, result, tenant), ended in self._ended.items():
+            labels = [model, endpoint.name.lower(), str(status), result.value]
+            requests.add_metric([*labels, tenant] if who else labels, ended.count)
+        tokens = CounterMetricFamily(
+            "gateway_tokens",
+            "Tokens: billed (prompt, cached_prompt of them, completion) and counted by nodes (engine_*).",
+            labels=["model", "kind", *who],
+        )
+        for (model, tenant), counted in self._tokens.items():
+            for kind in _Tokens.__slots__:
+                tokens.add_metric([model, kind, tenant] if who else [model, kind], getattr(counted, kind))
+        duration = HistogramMetricFamily(
+            "gateway_request_seconds", "From a request's arrival to the end of its answer.", labels=["model"]
+        )
+        first = HistogramMetricFamily(
+            "gateway_first_byte_seconds",
+            "From a request's arrival to the first byte of its answer: of a stream, the first token.",
+            labels=["model"],
+        )
+        per_token = HistogramMetricFamily(
+            "gateway_token_seconds", "Time of a stream per token after the first.", labels=["model"]
+        )
+        for model, seen in self._models.items():
+            seen.duration.add_to(duration, [model])
+            seen.first.add_to(first, [model])
+            seen.per_token.add_to(per_token, [model])
+        in_flight = GaugeMetricFamily("gateway_in_flight", "Requests that are served now.", self.in_flight)
+        return requests, tokens, duration, first, per_token, in_flight
 
 
 class _AtScrape(Collector):
     """What is looked at when it is asked for, so that nothing counts along."""
 
-    def __init__(self, gauges: Gauges) -> None:
+    def __init__(self, gauges: Gauges, requests: Callable[[], Iterable[Metric]]) -> None:
         self._gauges = gauges
+        self._requests = requests
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterable[Metric]:
+        yield from self._requests()
         asked = self._gauges
         breaker = GaugeMetricFamily(
             "gateway_node_breaker", "Breaker: 0 closed, 1 half open, 2 open.", labels=["node"]

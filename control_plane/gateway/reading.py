@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import coroutine
+from typing import Any
 
-from control_plane.gateway.call import Receive, Send
+from control_plane.gateway.call import Message, Receive, Send
 from control_plane.gateway.errors import error_body
 from control_plane.gateway.parts import Headers, Refused
 
@@ -31,26 +36,68 @@ async def read_body(receive: Receive, length: bytes | None, max_bytes: int, seco
     """
     if length is not None and int(length) > max_bytes:
         raise _too_long(max_bytes)
-    try:
+    first, complete = await _first(receive, seconds)
+    if complete:
+        if len(first) > max_bytes:
+            raise _too_long(max_bytes)
+        return first
+    body = bytearray(first)
+    with _in_time(seconds):
         async with asyncio.timeout(seconds):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            first: bytes = message.get("body", b"")
-            if not message.get("more_body", False):
-                if len(first) > max_bytes:
-                    raise _too_long(max_bytes)
-                return first
-            body = bytearray(first)
-            while True:
+            while not complete:
                 if len(body) > max_bytes:
                     raise _too_long(max_bytes)
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                body += message.get("body", b"")
-                if not message.get("more_body", False):
-                    break
+                piece, complete = _content(await receive())
+                body += piece
+    if len(body) > max_bytes:
+        raise _too_long(max_bytes)
+    return bytes(body)
+
+
+async def _first(receive: Receive, seconds: float) -> tuple[bytes, bool]:
+    """The first piece, and whether it is the last one.
+
+    Most bodies are there already: then nothing is waited for, and no timer is needed.
+    """
+    waiting = receive()
+    if isinstance(waiting, Coroutine):
+        try:
+            awaited = waiting.send(None)
+        except StopIteration as came:
+            return _content(came.value)
+        waiting = _rest(waiting, awaited)
+    with _in_time(seconds):
+        async with asyncio.timeout(seconds):
+            return _content(await waiting)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, Message], awaited: Any) -> Generator[Any, Any, Message]:
+    """What is left of a coroutine that has begun to wait."""
+    while True:
+        try:
+            given = yield awaited
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, given)
+        try:
+            awaited = step()
+        except StopIteration as came:
+            message: Message = came.value
+            return message
+
+
+def _content(message: Message) -> tuple[bytes, bool]:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), not message.get("more_body", False)
+
+
+@contextmanager
+def _in_time(seconds: float) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError:
         raise Refused(
             408,
@@ -58,9 +105,6 @@ async def read_body(receive: Receive, length: bytes | None, max_bytes: int, seco
             code="request_timeout",
             headers=[(b"connection", b"close")],
         ) from None
-    if len(body) > max_bytes:
-        raise _too_long(max_bytes)
-    return bytes(body)
 
 
 async def answer_and_linger(send: Send, receive: Receive, refused: Refused, headers: Headers) -> None:
