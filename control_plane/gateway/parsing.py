@@ -232,8 +232,8 @@ def _embed(call: Call, asked: _Embedding) -> None:
 def forwarded_body(call: Call) -> bytes:
     """What a node gets: the client's bytes, with the alias resolved and usage asked for.
 
-    Every stream has `stream_options.include_usage`, for the ledger, and `continuous_usage_stats` (vLLM), so that
-    it is known what a node has counted that is lost in the middle. Where both can be spliced in without
+    Every stream has `stream_options.include_usage`, for the ledger, and `continuous_usage_stats` (vLLM), so
+    that it is known what a node has counted that is lost in the middle. Where both can be spliced in without
     doubt, the rest stays as it is to the byte; else the outermost object is written anew from its members'
     own bytes.
 
