@@ -187,8 +187,8 @@ def service_inputs(
         declared: Text of the seed file.
     """
     env: dict[str, Any] = {
-        # No word here that stands in other places too, such as the host: all of these are secrets, and a secret
-        # is hidden wherever it shows.
+        # No word here that stands in other places too, such as the host: all of these are secrets, and a
+        # secret is hidden wherever it shows.
         "PYTHONPATH": "{packages}",
         "GATEWAY_PORT": str(section.port),
         "GATEWAY_DATA_DIR": "{home}/data",

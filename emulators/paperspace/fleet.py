@@ -15,7 +15,7 @@ from emulators.paperspace.catalogue import TYPES
 from emulators.paperspace.machine import Event, Machine, stamp
 from emulators.paperspace.objects import Objects
 from emulators.paperspace.problems import NO_CAPACITY
-from emulators.paperspace.script import exported
+from emulators.paperspace.script import exported, served_model
 from emulators.paperspace.settings import Settings
 from emulators.store import Store
 
@@ -285,6 +285,7 @@ class Fleet:
         if script is not None:
             machine.booted = True
             machine.env = exported(str(script["script"]))
+            machine.model = served_model(str(script["script"]))
 
     def _plan_shutdown(self, machine: Machine, at: float) -> None:
         hours = machine.options.get("autoShutdownTimeout")

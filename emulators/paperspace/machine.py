@@ -22,6 +22,7 @@ class Machine:
         options: Fields that are only kept and shown again.
         script_id: The startup script that it was launched with.
         env: What that script set at boot.
+        model: The model that what it started serves; empty where that does not tell.
         booted: Whether it found its script, if it was launched with one.
         rate: USD per hour while it is not off.
         plan: What happens when: [time, what], in order.
@@ -50,6 +51,7 @@ class Machine:
     options: dict[str, Any] = field(default_factory=dict)
     script_id: str | None = None
     env: dict[str, str] = field(default_factory=dict)
+    model: str = ""
     booted: bool = False
     rate: float = 0.0
     plan: list[list[Any]] = field(default_factory=list)

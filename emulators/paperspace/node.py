@@ -45,7 +45,7 @@ class Nodes:
             cloud="paperspace",
             name=machine.name,
             account=machine.account,
-            model=machine.env.get("MODEL", "tiny-markov"),
+            model=machine.model or machine.env.get("MODEL", "tiny-markov"),
             api_key=machine.env.get("VLLM_API_KEY", ""),
             alive=lambda: machine.serves,
             tokens_per_s=lambda: self._settings().tokens_per_s,

@@ -1,8 +1,9 @@
-"""The environment that a startup script sets, read without running it: a stand-in for booting it."""
+"""What a startup script sets and starts, read without running it: a stand-in for booting it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 
 _EXPORT = re.compile(r"^export ([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)
 
@@ -20,6 +21,24 @@ def exported(script: str) -> dict[str, str]:
         if value is not None:
             found[match[1]] = value
     return found
+
+
+def served_model(script: str) -> str:
+    """The model that the container of a script serves, by its arguments; empty where they do not tell."""
+    for line in script.splitlines():
+        if not line.startswith("docker run "):
+            continue
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            continue
+        for flag in ("--served-model-name", "--model"):
+            for index, word in enumerate(words):
+                if word == flag and index + 1 < len(words):
+                    return words[index + 1]
+                if word.startswith(f"{flag}="):
+                    return word.partition("=")[2]
+    return ""
 
 
 def _word(text: str, at: int) -> tuple[str | None, int]:

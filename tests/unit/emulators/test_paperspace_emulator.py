@@ -11,7 +11,7 @@ import pytest
 
 from emulators.clock import SettingError
 from emulators.paperspace.cloud import BASE
-from emulators.paperspace.script import exported
+from emulators.paperspace.script import exported, served_model
 from emulators.paperspace.settings import DEFAULT_KEY, SECOND_KEY, Settings
 from emulators.paperspace.trouble import FAULT_KINDS
 from tests.unit.emulators.driver import EIGHT_OCLOCK, Driver, Reply
@@ -333,3 +333,18 @@ def test_every_knob_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "clouds" / "paperspace.md").read_text("utf-8")
     names = FAULT_KINDS | {one.name for one in fields(Settings)}
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        ("docker run --gpus all vllm:1 --model org/tiny --port 8000", "org/tiny"),
+        ("docker run vllm:1 --model=org/tiny", "org/tiny"),
+        ("docker run vllm:1 --model org/tiny --served-model-name 'my model'", "my model"),
+        ("docker run vllm:1 'open", ""),
+        ("docker run vllm:1", ""),
+        ("echo docker run --model org/tiny", ""),
+    ],
+)
+def test_the_model_that_a_script_serves(command: str, model: str) -> None:
+    assert served_model(f"#!/bin/sh\n{command}\n") == model
