@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 
@@ -19,6 +20,8 @@ def main() -> int:
         Exit code: 0 after SIGTERM or SIGINT, 1 where it cannot listen or write, 2 for a setting that makes no
         sense.
     """
+    # What is imported stays: looking through it again and again takes a fifth of the time to start.
+    gc.disable()
     try:
         settings = setting.load()
         log = logging.configure(settings.log_level)
@@ -37,8 +40,7 @@ def main() -> int:
     try:
         listener = serving.listen(settings)
     except OSError as error:
-        print(f"gateway: cannot listen at {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
-        return FAILED
+        return _failed(f"cannot listen at {settings.host}:{settings.port}: {error.strerror}", FAILED)
 
     async def run() -> None:
         async with service.running() as app:
@@ -48,13 +50,23 @@ def main() -> int:
                 listener,
                 begin_drain=service.begin_drain,
                 end_rest=service.end_rest,
-                listening=lambda: log.info("listening", url=_url(listener)),
+                listening=lambda: _listening(log, listener),
             )
 
     with asyncio.Runner(loop_factory=serving.new_loop) as runner:
         runner.run(run())
     log.info("ended")
     return 0
+
+
+def _listening(log: logging.Log, listener: socket.socket) -> None:
+    # What was made until now stays: the garbage collector need not look at it again and again, which took a
+    # tenth of all CPU time. Requests leave few cycles behind.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    gc.enable()
+    log.info("listening", url=_url(listener))
 
 
 def _failed(why: object, code: int) -> int:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
 
 _JSON = "application/json"
+_SPARE_S = 1.0
+"""How long connections without a request are kept beyond the number that stays, seconds."""
 MAX_HEADER_BYTES = 16_384
 """Longest line of a node's answer's head, bytes."""
 
@@ -35,16 +37,30 @@ class _Way:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps only some connections without a request for each node; aiohttp itself keeps all for a time."""
+    """Keeps only some connections without a request for each node; aiohttp itself keeps all for a time.
+
+    Those beyond them go a second later: under load they are needed again at once, and a new one costs as much
+    as a whole request.
+    """
 
     def __init__(self, idle_per_node: int, idle_s: float) -> None:
         # How many requests a node gets is the router's to say.
         super().__init__(limit=0, keepalive_timeout=idle_s)
         self._idle_per_node = idle_per_node
+        self._trimming = False
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        full = len(self._conns.get(key, ())) >= self._idle_per_node
-        super()._release(key, protocol, should_close=should_close or full)
+        super()._release(key, protocol, should_close=should_close)
+        if not self._trimming and len(self._conns.get(key, ())) > self._idle_per_node:
+            self._trimming = True
+            self._loop.call_later(_SPARE_S, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = False
+        for idle in self._conns.values():
+            while len(idle) > self._idle_per_node:
+                protocol, _ = idle.popleft()
+                protocol.close()
 
 
 class Upstream:

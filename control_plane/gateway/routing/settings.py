@@ -35,4 +35,4 @@ class RoutingSettings:
     load_factor: float = 1.25
     points: int = 64
     retry_share: float = 0.1
-    retry_floor: int = 3
+    retry_floor: int = 20

@@ -43,7 +43,7 @@ async def ask(client: httpx.AsyncClient, url: str, number: int) -> str:
 
 
 async def drive(world: World) -> set[str]:
-    """All requests, while the gateway is killed and started again and again; ids of those that were answered."""
+    """All requests, while the gateway is killed again and again; ids of those that were answered."""
     answered: set[str] = set()
     numbers = iter(range(REQUESTS))
 
