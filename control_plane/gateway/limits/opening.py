@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from control_plane.gateway.limits.desk import RedisDesk
 from control_plane.gateway.limits.layers import ReadSpent
 from control_plane.gateway.limits.memory import Count, MemoryLimiter
-from control_plane.gateway.limits.redis import Changed, RedisLimiter
+
+if TYPE_CHECKING:
+    from control_plane.gateway.limits.redis import Changed, RedisLimiter
 
 
 def open_limiter(
@@ -35,6 +37,10 @@ def open_limiter(
     local = MemoryLimiter(monotonic=monotonic, wall=wall, read_spent=read_spent, count=count)
     if not redis_url:
         return local
+    # Its client takes long to import, and most gateways need none.
+    from control_plane.gateway.limits.desk import RedisDesk
+    from control_plane.gateway.limits.redis import RedisLimiter
+
     me = secrets.token_hex(8)
     desk = RedisDesk(redis_url, me, wait_s)
     return RedisLimiter(local, desk, me, monotonic=monotonic, wait_s=wait_s, changed=changed)
