@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from cli.errors import CliError
 
 _SECONDS = 10.0
-_ENDED = frozenset({"terminated", "preempted", "deleted"})
+_ENDED = frozenset({"", "terminated", "preempted", "deleted"})
+"""Phases of machines that nobody pays for; empty: the cloud does not even list it any more."""
 _MACHINES = ("pods", "instances", "machines")
 _PHASES = ("phase", "status", "state")
 _KEPT = ("ssh_keys", "firewall_rulesets", "file_systems")

@@ -122,7 +122,7 @@ class Checkout:
             for cloud, kind in CLOUDS.items()
             for one in states[cloud][kind]
             if one.get("phase") != "TERMINATED"
-            and one.get("status") not in ("terminating", "terminated")
+            and one.get("status") not in ("", "terminating", "terminated")
             and one.get("deleted_at") is None
         }
 

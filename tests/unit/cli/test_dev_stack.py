@@ -33,6 +33,7 @@ STATES = {
             {"name": "booting", "status": "booting"},
             {"name": "over", "status": "terminated"},
             {"name": "taken", "status": "preempted"},
+            {"name": "forgotten", "status": ""},
         ],
         "accounts": {
             "default": {
