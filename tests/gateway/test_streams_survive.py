@@ -14,7 +14,7 @@ from tests.gateway.world import World
 
 STREAMS = ("-mode", "sse", "-connections", "200", "-requests", "200", "-tokens", "100", "-pace-ms", "40")
 #: Stalls are noticed soon here; a killed node is asked again soon.
-QUICK = {"GATEWAY_STALL_S": "3", "GATEWAY_PROBE_S": "1"}
+QUICK = {"GATEWAY_STALL_S": "3", "GATEWAY_FIRST_BYTE_S": "3", "GATEWAY_PROBE_S": "1"}
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ func newCounts(path string) (*counts, error) {
 	return made, err
 }
 
-// begin notes a request's prompt.
-func (c *counts) begin(id string, prompt int) {
+// begin notes a request.
+func (c *counts) begin(id string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	entry := c.requests[id]
@@ -46,10 +46,16 @@ func (c *counts) begin(id string, prompt int) {
 		c.requests[id] = entry
 	}
 	entry.Requests++
-	entry.Prompt += prompt
 	c.inFlight++
 	c.peak = max(c.peak, c.inFlight)
-	c.write(id, prompt, 0)
+}
+
+// prompt notes the tokens of a prompt that is being answered.
+func (c *counts) prompt(id string, tokens int) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.requests[id].Prompt += tokens
+	c.write(id, tokens, 0)
 }
 
 // add notes tokens that were generated.

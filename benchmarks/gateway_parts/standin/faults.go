@@ -10,7 +10,7 @@ import (
 // fault is something that a node does wrong.
 //
 // Kinds: `die` closes the connection after that many tokens (`reset`: with a reset), `stall` says nothing more, `half`
-// sends half an event and closes, `garbage` sends what is no event and ends as if all were well, `status` answers with
+// sends a part of an event and closes, `garbage` sends what is no event and ends as if all were well, `status` answers with
 // an error, `slow` waits before the first byte.
 type fault struct {
 	Kind   string `json:"kind"`
@@ -77,7 +77,7 @@ func (f fault) midway(w http.ResponseWriter, r *http.Request, event []byte) {
 	case "stall":
 		<-r.Context().Done()
 	case "half":
-		_, _ = w.Write(event[:len(event)/2])
+		_, _ = w.Write(event[:len(event)*3/4])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "garbage":

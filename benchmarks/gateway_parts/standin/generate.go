@@ -48,13 +48,14 @@ func (n *node) generate(
 	if limit != nil && *limit < a.left {
 		a.left, a.finish = *limit, "length"
 	}
-	n.counts.begin(id, prompt)
+	n.counts.begin(id)
 	over := false
 	defer func() { n.counts.end(!over && r.Context().Err() != nil) }()
 	planned := n.faults.next(limit != nil && *limit == 1)
 	if planned.atOnce(w, r) {
 		return
 	}
+	n.counts.prompt(id, prompt)
 	if body.Stream {
 		over = a.stream(w, r, planned)
 	} else {
@@ -147,6 +148,10 @@ func (a *answer) stream(w http.ResponseWriter, r *http.Request, planned fault) b
 				finish = a.finish
 			}
 			if planned.After > 0 && sent >= planned.After {
+				if planned.Kind == "half" {
+					// It was generated; who reads the half can see that.
+					a.node.counts.add(a.counted, step)
+				}
 				planned.midway(w, r, a.event(index, text, finish, false))
 				return false
 			}

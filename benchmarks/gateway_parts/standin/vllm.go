@@ -168,11 +168,12 @@ func (n *node) embeddings(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	prompt := tokensOf(len(textOf(body.Input)))
-	n.counts.begin(r.Header.Get("X-Request-Id"), prompt)
+	n.counts.begin(r.Header.Get("X-Request-Id"))
 	defer func() { n.counts.end(false) }()
 	if n.faults.next(false).atOnce(w, r) {
 		return
 	}
+	n.counts.prompt(r.Header.Get("X-Request-Id"), prompt)
 	vector := make([]float64, 64)
 	state := feed(fnvOffset, textOf(body.Input))
 	for i := range vector {
