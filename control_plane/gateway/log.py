@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
@@ -16,11 +16,12 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 Log = structlog.typing.FilteringBoundLogger
 
 
-def configure(level: str) -> Log:
+def configure(level: str, out: BinaryIO | None = None) -> Log:
     """Sets up logging of this process, of libraries too.
 
     Args:
         level: Least level: debug, info, warning or error.
+        out: Where lines go; None: standard error.
 
     Returns:
         The gateway's logger.
@@ -36,7 +37,7 @@ def configure(level: str) -> Log:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(out or sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     log: Log = structlog.get_logger()

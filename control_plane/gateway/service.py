@@ -60,6 +60,10 @@ class Service:
             self.store = Store(settings.database(), settings.data_dir, settings.secret_key.get_secret_value())
         except StoreError as error:
             raise SettingsError(str(error)) from None
+        except OSError as error:
+            raise SettingsError(
+                f"GATEWAY_DATA_DIR: {settings.data_dir} cannot be used: {error.strerror}"
+            ) from None
         timers = LoopTimers()
         self._ledger = JournalLedger(
             settings.data_dir / "journal",
