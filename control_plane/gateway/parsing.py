@@ -8,7 +8,6 @@ field; what only a node can judge is left to it.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
@@ -17,12 +16,8 @@ from msgspec import Raw
 from control_plane.gateway.call import Call, Endpoint
 from control_plane.gateway.errors import invalid
 from control_plane.gateway.parts import Refused
+from control_plane.gateway.prompts import estimate, prefix
 
-BYTES_PER_TOKEN = 4
-"""What a token has on average; only for the reservation, which is settled with the node's own count."""
-TOKENS_PER_IMAGE = 1000
-"""What an image that stands in the request counts as, instead of its bytes."""
-_PREFIX_BYTES = 4096
 _USAGE = b',"stream_options":{"include_usage":true,"continuous_usage_stats":true}}'
 _ABSENT = Raw(b"")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -214,8 +209,8 @@ class Parser:
             if not call.stream and asked.stream_options.include_usage:
                 raise invalid("'stream_options' is only allowed with 'stream'.", "stream_options")
             call.wants_usage = bool(asked.stream_options.include_usage)
-        call.prompt_tokens_estimate = _estimate(prompt, call.body)
-        call.prefix = _prefix(asked.model, prompt)
+        call.prompt_tokens_estimate = estimate(prompt, call.body)
+        call.prefix = prefix(asked.model, prompt)
 
 
 def _embed(call: Call, asked: _Embedding) -> None:
@@ -225,8 +220,8 @@ def _embed(call: Call, asked: _Embedding) -> None:
     call.asked_model = call.model = asked.model
     call.max_tokens = 0
     call.not_continuable = "no stream"
-    call.prompt_tokens_estimate = _estimate(given, call.body)
-    call.prefix = _prefix(asked.model, given)
+    call.prompt_tokens_estimate = estimate(given, call.body)
+    call.prefix = prefix(asked.model, given)
 
 
 def forwarded_body(call: Call) -> bytes:
@@ -325,39 +320,6 @@ def _prompts(prompt: Raw) -> int:
     if second in (b'"', b"["):
         return max(1, len(_items(prompt)))
     return 1
-
-
-def _estimate(prompt: Raw, body: bytes) -> int:
-    """Tokens of a prompt, from its bytes; tokens that are given as numbers are counted."""
-    view = memoryview(prompt)
-    if bytes(view[:1]) == b"[" and bytes(view[1:64]).lstrip(b" \n\r\t[")[:1].isdigit():
-        return bytes(view).count(b",") + 1
-    length = len(view)
-    extra = 0
-    if length > 1000 and b";base64," in body:
-        text = bytes(view)
-        at = text.find(b";base64,")
-        while at >= 0:
-            end = text.find(b'"', at)
-            length -= end - at
-            extra += TOKENS_PER_IMAGE
-            at = text.find(b";base64,", end)
-    return length // BYTES_PER_TOKEN + extra + 1
-
-
-def _prefix(model: str, prompt: Raw) -> int:
-    """Hash of a conversation's beginning: of everything up to the end of its first message by the user.
-
-    So the turns of one conversation, and conversations with the same long system prompt, have the same.
-    """
-    text = bytes(memoryview(prompt)[:_PREFIX_BYTES])
-    user = text.find(b'"user"')
-    if user >= 0:
-        following = text.find(b'"role"', user)
-        if following >= 0:
-            text = text[:following]
-    digest = blake2b(text.rstrip(b' \n\r\t,{}[]"'), digest_size=8, key=model.encode()[:64]).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _wanted(name: str, what: str, given: Raw) -> Refused:

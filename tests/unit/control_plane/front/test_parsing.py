@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from control_plane.gateway.call import Call, Endpoint
-from control_plane.gateway.parsing import TOKENS_PER_IMAGE, Parser, forwarded_body
+from control_plane.gateway.parsing import Parser, forwarded_body
 from control_plane.gateway.parts import Refused
+from control_plane.gateway.prompts import TOKENS_PER_IMAGE
 
 PARSER = Parser(max_choices=128)
 HI = [{"role": "user", "content": "hi"}]
