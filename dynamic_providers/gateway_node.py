@@ -43,7 +43,7 @@ _SHA256 = re.compile(r"([0-9a-f]{64})?")
 
 
 class GatewayNodeInputs(Inputs):
-    """Inputs of a GatewayNode.
+    """Inputs of a GatewayNode. What may not be known yet has a default, and a rule that refuses it.
 
     Attributes:
         gateway: Base URL of the gateway.
@@ -60,12 +60,12 @@ class GatewayNodeInputs(Inputs):
         allow_plain_http: Accept plain http to a public address.
     """
 
-    gateway: str
-    admin_token: str = Field(repr=False)
+    gateway: str = ""
+    admin_token: str = Field(default="", repr=False)
     node: str
     node_id: str = ""
-    url: str
-    models: tuple[str, ...]
+    url: str = ""
+    models: tuple[str, ...] = ()
     api_key: str = Field(default="", repr=False)
     max_in_flight: int = Field(default=0, ge=0)
     tls_sha256: str = ""

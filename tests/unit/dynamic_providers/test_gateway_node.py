@@ -127,6 +127,11 @@ def test_what_is_not_known_yet_is_let_through(provider: GatewayNodeProvider) -> 
     result = provider.check({}, later)
     assert result.failures == []
     assert result.inputs == later
+    # What is known is normalised all the same, so that a plan holds.
+    assert provider.check({}, {**later, "drainS": 30.0}).inputs == later
+    assert [each.reason for each in provider.check({}, {**later, "models": []}).failures] == [
+        "models: name the models that it serves"
+    ]
 
 
 @pytest.mark.parametrize(
