@@ -114,6 +114,12 @@ class Guard:
             self._timer.cancel()
             self._timer = self._timers.call_at(self.limit, self._check)
 
+    def leave_node(self) -> None:
+        """The node is left: its time counts no more, and what was wrong with it neither."""
+        self.limit = 0.0
+        if isinstance(self._reason, Lost):
+            self._reason = None
+
     def _begin_to_watch(self) -> None:
         self._watch = asyncio.ensure_future(self._wait_for_end_of_client())
         if self.limit:

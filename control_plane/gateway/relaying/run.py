@@ -109,6 +109,7 @@ class Run:
 
     def drop(self, lost: Lost) -> None:
         """Leaves the node that was lost."""
+        self.guard.leave_node()
         if self.response is not None:
             self.response.close()
             self.response = None

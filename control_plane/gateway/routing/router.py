@@ -28,6 +28,7 @@ class _Waiter:
     call: Call
     exclude: Collection[str]
     place: asyncio.Future[NodeLease] = field(repr=False)
+    queued: bool = True
 
 
 class NodeRouter:
@@ -183,15 +184,20 @@ class NodeRouter:
         group = self._table.groups.get(waiter.call.model)
         if group is None:
             return False
+        if waiter.place.cancelled():
+            # Its request has ended, and its task had no turn yet to take it out.
+            waiter.queued = False
+            return True
         now = self._timers.now()
         state = choose(group, waiter.call.prefix, waiter.exclude, now, self._settings.load_factor)
         if state is None:
             return False
+        waiter.queued = False
         waiter.place.set_result(NodeLease(state, self))
         return True
 
     def _timed_out(self, waiter: _Waiter) -> None:
-        if self._take_out(waiter):
+        if not waiter.place.done() and self._take_out(waiter):
             self.counters.queue_timeouts += 1
             waiter.place.set_exception(_busy("No node had a place in time", 1))
 
@@ -202,7 +208,9 @@ class NodeRouter:
 
         def refuse(waiter: _Waiter) -> bool:
             gone = unknown_model(waiter.call.asked_model) if group is None else self._no_node(model)
-            waiter.place.set_exception(gone)
+            waiter.queued = False
+            if not waiter.place.done():
+                waiter.place.set_exception(gone)
             return True
 
         queue = self._queues.pop(model, None)
@@ -210,11 +218,10 @@ class NodeRouter:
             self._waiting -= 1
 
     def _take_out(self, waiter: _Waiter) -> bool:
-        if waiter.place.done() and not waiter.place.cancelled():
-            return False
         queue = self._queues.get(waiter.call.model)
-        if queue is None:
+        if queue is None or not waiter.queued:
             return False
+        waiter.queued = False
         queue.remove(waiter.call.tenant, waiter)
         self._waiting -= 1
         if not queue:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from control_plane.gateway.call import Result
+from control_plane.gateway.call import Endpoint, Result
 from control_plane.gateway.relaying.settings import RelaySettings
+from control_plane.gateway.routing.settings import RoutingSettings
 from tests.unit.control_plane.manual_timers import ManualTimers, turns
 from tests.unit.control_plane.relaying.stand_in import Script, answer_to
-from tests.unit.control_plane.relaying.world import Client, World, run, world
+from tests.unit.control_plane.relaying.world import Client, World, call_of, run, world
 
 WHOLE = 12
 CHAT = answer_to("hello |", WHOLE)
@@ -252,6 +253,30 @@ def test_a_silent_node_is_left():
             await turns()
             assert not task.done()
             timers.advance(3)
+            await task
+            check_whole(client, where, True, usage=False)
+            assert client.outcome.result is Result.RESUMED
+
+    run(work)
+
+
+def test_who_waits_for_another_node_is_not_hurried_by_the_lost_one():
+    async def work() -> None:
+        timers = ManualTimers()
+        routing = RoutingSettings(places=1)
+        async with world(timers=timers, settings=RelaySettings(stall_s=10), routing=routing) as where:
+            scripts(where, [Script(die_after=3), Script()])
+            call = call_of(Endpoint.COMPLETIONS, {"prompt": "x"}, timers)
+            full, other = [await where.router.acquire(call) for _ in range(2)]
+            full.succeeded()
+            client = Client()
+            task = asyncio.create_task(where.chat(client))
+            while not where.router.waiting:
+                await asyncio.sleep(0.001)
+            timers.advance(25)
+            await turns()
+            assert not task.done()
+            other.succeeded()
             await task
             check_whole(client, where, True, usage=False)
             assert client.outcome.result is Result.RESUMED

@@ -370,3 +370,26 @@ def test_a_node_that_probes_find_dead_and_alive_again():
         await router.close()
 
     run(work)
+
+
+def test_requests_that_end_while_they_wait_harm_nobody():
+    async def work() -> None:
+        timers = ManualTimers()
+        router = router_of(timers, node("a", max_in_flight=1))
+        first = await router.acquire(call(timers))
+        waiting = [asyncio.create_task(router.acquire(call(timers, wait=5))) for _ in range(4)]
+        await turns()
+        # All in one turn of the loop: two go, the place comes free, time is over for the third.
+        waiting[0].cancel()
+        waiting[1].cancel()
+        first.succeeded()
+        timers.advance(6)
+        await turns()
+        assert waiting[0].cancelled() and waiting[1].cancelled()
+        (await waiting[2]).succeeded()
+        with pytest.raises(Refused) as refused:
+            await waiting[3]
+        assert refused.value.status == 503
+        assert (router.in_flight, router.waiting) == (0, 0)
+
+    run(work)
