@@ -41,13 +41,8 @@ check: venv ## Format, lint, types, import rules
 	$(BIN)/lint-imports
 
 .PHONY: test test-unit test-engine test-crash test-faults
-# Those with real peers come after the rest: they fill the machine by themselves.
-test: engine ## All tests but test-peers, two parts at a time; those with real peers at the end
-	@failed=; make="$(MAKE) --no-print-directory --keep-going"; \
-	$$make -j2 $(SYNC) test-crash test-engine test-faults test-unit || failed="$$failed test-parts"; \
-	$$make -j2 $(SYNC) test-gateway test-gateway-faults || failed="$$failed test-gateway"; \
-	$$make test-kubernetes || failed="$$failed test-kubernetes"; \
-	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
+test: engine ## The tests of every change, two parts at a time; test-gateway, -kubernetes and -peers are by themselves
+	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-faults test-unit
 
 test-unit: venv ## Tests that start no engine
 	$(PY) -m pytest tests/unit tests/contract tests/contract_client tests/test_hygiene.py
