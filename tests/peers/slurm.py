@@ -95,7 +95,7 @@ class Slurm:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
             self._start(
                 "sshd",
-                [program("sshd"), "-D", "-e", "-f", root / "ssh" / "sshd_config"],
+                [root / "ssh" / files.SSHD, "-D", "-e", "-f", root / "ssh" / "sshd_config"],
                 wait_s,
                 lambda: self._ssh("true").returncode == 0,
             )
@@ -266,6 +266,8 @@ class Slurm:
                     check=True,
                 )  # fmt: skip
         shutil.copyfile(root / "ssh" / "id.pub", root / "ssh" / "authorized")
+        (root / "ssh" / files.SSHD).unlink(missing_ok=True)
+        (root / "ssh" / files.SSHD).symlink_to(program("sshd"))
         (root / "slurm.conf").write_text(files.slurm_conf(root, ports))
         (root / "gres.conf").write_text(files.gres_conf(root))
         (root / "ssh" / "sshd_config").write_text(files.sshd_config(root, ports.ssh))

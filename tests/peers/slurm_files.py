@@ -15,6 +15,10 @@ GPUS_PER_NODE = 8
 CPUS_PER_NODE = 64
 MEMORY_MB = 256_000
 
+#: What the sshd is called here. A node isn't idle while a session below an `sshd` lasts; here the way in to
+#: the cluster is on the same machine as the nodes, and everybody's sessions would count.
+SSHD = "peers-way-in"
+
 #: Variables that a package index, a proxy or a certificate store may be named by; nodes install packages too.
 INSTALLER_VARIABLES = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
@@ -162,10 +166,15 @@ case "$1 $2" in
   ;;
 esac
 installed="$VIRTUAL_ENV/installed"
-case "$1 $2" in
-"venv --seed") [ -x "$3/bin/python" ] && exit 0 ;;
-"pip uninstall") [ -e "$installed" ] && exit 0 ;;
-"pip install")
+case "$1 $2 $3" in
+"venv --seed /"*)
+  [ -x "$3/bin/python" ] && exit 0
+  # A cluster without this file takes every skylet of the machine for its own old one, and ends it.
+  mkdir -p "${{3%/*}}/.sky"
+  [ -e "${{3%/*}}/.sky/skylet_pid" ] || echo 2147483647 > "${{3%/*}}/.sky/skylet_pid"
+  ;;
+"pip uninstall "*) [ -e "$installed" ] && exit 0 ;;
+"pip install "*)
   [ "$(cat "$installed" 2> /dev/null)" = "$*" ] && exit 0
   {root}/uv "${{words[@]}}" 9>&- || exit 1
   printf %s "$*" > "$installed"

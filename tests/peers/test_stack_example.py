@@ -27,7 +27,7 @@ from tests.peers.stacks import SLOW_S, PeerStack, machines, none_left
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((REPOSITORY / "Pulumi.slurm.yaml").read_text(encoding="utf-8"))
 STACK_ID = "peerexmp"
-PATIENCE_S = 400.0
+PATIENCE_S = 900.0
 KEY = "canary-lambda-5521"
 
 # What the stack file has no key for, and what it does not export.
