@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from cli.project import DEV_STACK, engine_environment
@@ -151,6 +153,20 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout(tmp_path / "checkout")
     yield made
     made.start("emulators", "stop").communicate(timeout=30)
+    # A test that ends without a `down` leaves its gateway: with its supervisor all of it goes.
+    supervisors = list(supervisors_below(made.root))
+    for process in supervisors:
+        process.terminate()
+    psutil.wait_procs(supervisors, timeout=60)
+
+
+def supervisors_below(root: Path) -> Iterator[psutil.Process]:
+    """Supervisors of the services of a checkout."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if any(word.endswith("supervisor.py") for word in words) and any(str(root) in w for w in words):
+                yield process
 
 
 def writes(checkout: Checkout) -> list[str]:
