@@ -15,7 +15,7 @@ class Workload:
         warm_up: The same load, shorter, before the first measurement.
         streamed: Whether its answers are streams: then CPU time is given for each chunk.
         repeated: Whether it is run several times; else once.
-        compared: Whether its CPU time is held against the bare proxy's; else its answers' time is what counts.
+        compared: Whether its CPU time is held against the bare proxy's; else its time counts.
     """
 
     name: str
