@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import aiohttp
-
+from control_plane.gateway.relaying.connection import Answer
 from control_plane.gateway.relaying.lost import Answered4xx, Lost
 from control_plane.gateway.relaying.upstream import read_all
 
@@ -12,7 +11,7 @@ _OF_THE_NODE = (401, 403, 408, 421, 429)
 """Not about the client's request but about the gateway's, or the node's load: another node may do."""
 
 
-async def check(response: aiohttp.ClientResponse, *, stream: bool) -> None:
+async def check(response: Answer, *, stream: bool) -> None:
     """Looks at status, type and encoding.
 
     Args:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import aiohttp
-
 from control_plane.gateway.call import Call, Outcome, Result, Send
 from control_plane.gateway.parts import Headers, Lease, Router
+from control_plane.gateway.relaying.connection import Answer
 from control_plane.gateway.relaying.guard import Guard
 from control_plane.gateway.relaying.lost import Answered4xx, Lost
 from control_plane.gateway.relaying.settings import RelaySettings
@@ -71,7 +70,7 @@ class Run:
         self.tally = Tally(call.prompt_tokens_estimate)
         self.outcome = Outcome()
         self.lease: Lease | None = None
-        self.response: aiohttp.ClientResponse | None = None
+        self.response: Answer | None = None
         self.over = False
 
     async def wait(self, awaitable: Awaitable[Value]) -> Value:
@@ -97,7 +96,7 @@ class Run:
         lease.on_move = partial(self.guard.interrupt, Lost("it was taken out", blamed=False))
         return lease
 
-    async def ask(self, lease: Lease, body: bytes) -> aiohttp.ClientResponse:
+    async def ask(self, lease: Lease, body: bytes) -> Answer:
         """Sends the request to a node; its answer has a head by then."""
         self.guard.set_limit(self.means.settings.first_byte_s, "no answer in time")
         call = self.call

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
-
 from control_plane.gateway.call import Call, Endpoint, Outcome, Result, Send
 from control_plane.gateway.errors import error_body
 from control_plane.gateway.parsing import forwarded_body
 from control_plane.gateway.parts import Headers, Lease, Refused
 from control_plane.gateway.relaying.answers import check
+from control_plane.gateway.relaying.connection import Answer
 from control_plane.gateway.relaying.continuation import continued_body, token_limit
 from control_plane.gateway.relaying.guard import Guard
 from control_plane.gateway.relaying.identity import Identity
@@ -105,7 +104,7 @@ class StreamRun(Run):
         """
         response = await self.ask(lease, body)
         await self.wait(check(response, stream=True))
-        guard, content = self.guard, response.content
+        guard = self.guard
         splitter, taken = self._splitter, self._filter
         now, stall_s = self.means.timers.now, self.means.settings.stall_s
         begun = False
@@ -113,14 +112,12 @@ class StreamRun(Run):
         while True:
             guard.begin_wait()
             try:
-                data = await content.readany()
+                data = await response.read()
             except asyncio.CancelledError:
                 reason = guard.interrupted()
                 if reason is None:
                     raise
                 raise reason from None
-            except (aiohttp.ClientError, OSError) as error:
-                raise Lost(f"the stream was cut: {type(error).__name__}") from None
             finally:
                 guard.end_wait()
             if not data:
@@ -261,11 +258,11 @@ class StreamRun(Run):
             {"type": "http.response.body", "body": b"data: " + event + b"\n\n", "more_body": False}
         )
 
-    async def _read_to_end(self, response: aiohttp.ClientResponse) -> None:
+    async def _read_to_end(self, response: Answer) -> None:
         """Lets the connection be used again: the client has everything already."""
         try:
             async with asyncio.timeout(_TO_END_S):
-                while await response.content.readany():
+                while await response.read():
                     pass
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (Lost, TimeoutError):
             response.close()
