@@ -217,15 +217,14 @@ class JournalLedger:
 
     async def _ship_own(self) -> None:
         journal = self._journal
-        while True:
-            segment = next((each for each in journal.segments if each.read < each.size), None)
-            if segment is None:
-                break
-            rows, end = self._next_rows(segment)
-            await self._add(rows)
-            segment.read = end
-            journal.drop_shipped()
-            self._shipped(rows)
+        # What comes meanwhile is for the next time: else, under load, it would go on forever in tiny pieces.
+        for segment, size in [(each, each.size) for each in journal.segments]:
+            while segment.read < size:
+                rows, end = self._next_rows(segment)
+                await self._add(rows)
+                segment.read = end
+                journal.drop_shipped()
+                self._shipped(rows)
         if self._full and not self._held:
             self._full = False
             self._log.info("the journal takes requests again")

@@ -355,3 +355,22 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="cannot be used: Not a directory"):
         Bench(tmp_path / "file" / "journal")
+
+
+def test_what_comes_while_it_ships_is_for_the_next_time(tmp_path: Path) -> None:
+    async def check() -> None:
+        bench = Bench(tmp_path)
+        bench.serve(1, 2, 3)
+
+        def another() -> None:
+            assert len(bench.rows.batches) < 5, "it goes on forever in tiny pieces"
+            bench.serve(100 + len(bench.rows.batches))
+
+        bench.rows.before = another
+        await bench.ledger.flush()
+        assert (bench.rows.batches, bench.ledger.waiting) == ([3], 1)
+        bench.rows.before = lambda: None
+        await bench.ledger.close()
+        assert len(bench.rows.rows) == 4
+
+    asyncio.run(check())
