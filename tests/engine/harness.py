@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from cli.torn_files import remove_torn
 from engine.environment import environment
 from engine.installed import locate
 
@@ -211,7 +212,8 @@ class Stack:
         return self.start_operation("import", *arguments).wait()
 
     def cancel(self) -> Result:
-        """Remove the lock that a killed engine left."""
+        """Remove a killed engine's lock and half-written files, as `gpuplane recover` does."""
+        remove_torn(self.state / "state", STACK)
         return self.run("cancel", "--yes", STACK)
 
     # -- the state
