@@ -41,8 +41,13 @@ check: venv ## Format, lint, types, import rules
 	$(BIN)/lint-imports
 
 .PHONY: test test-unit test-engine test-crash test-faults
-test: engine ## The tests of every change, two parts at a time; test-gateway, -kubernetes and -peers are by themselves
-	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-crash test-engine test-faults test-unit
+test: engine ## All tests; the parts that keep both cores busy by themselves run one after the other
+	@failed=; run="$(MAKE) --no-print-directory --keep-going"; \
+	$$run -j2 $(SYNC) test-crash test-engine test-faults test-unit || failed=1; \
+	$$run test-gateway test-gateway-faults || failed=1; \
+	$$run test-kubernetes || failed=1; \
+	$$run test-peers || failed=1; \
+	test -z "$$failed"
 
 test-unit: venv ## Tests that start no engine
 	$(PY) -m pytest tests/unit tests/contract tests/contract_client tests/test_hygiene.py
@@ -108,8 +113,10 @@ kubernetes-programs: engine
 	@$(SDKS)/bin/python -m engine kubernetes build
 
 # Three lanes at a time, each with a cluster of its own if it needs one. They wait a lot: two would leave cores idle.
-IN_KUBERNETES := $(addprefix tests/kubernetes/,databases model_server skypilot_server)
-DECLARED := $(addprefix components/test_,declared_clusters.py examples.py safe_defaults.py)
+SERVICES := databases/test_on_the_api.py model_server skypilot_server/test_on_the_api.py skypilot_server/test_stack_file.py
+IN_KUBERNETES := $(addprefix tests/kubernetes/,$(SERVICES))
+DECLARED := $(addprefix components/test_,declared_clusters.py examples.py safe_defaults.py) \
+	databases/test_declared.py skypilot_server/test_declared.py
 ON_CLOUDS := $(addprefix tests/kubernetes/,standins $(DECLARED) wrong_programs)
 
 .PHONY: test-kubernetes test-kubernetes-services test-kubernetes-clouds test-kubernetes-rest
