@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import pytest
 
@@ -26,6 +27,9 @@ _numbers = itertools.count(1)
 
 class StateServer(Postgres):
     """A PostgreSQL that keeps state; can be stopped, killed and started again on the same port and data."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def backend(self, name: str = "") -> str:
         """Makes an empty database and returns the URL of the backend in it.
