@@ -1,4 +1,4 @@
-"""Locks of a stack in a backend of files, and whether the engine that took one still runs."""
+"""Locks of a stack, those in a backend of files, and whether the engine that took one still runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from cli.project import PROJECT
 
-_START_SLACK_S = 5.0
+START_SLACK_S = 5.0
 """A process that started this long after its lock was written is another one with the same number."""
 
 
@@ -22,7 +22,7 @@ class Lock:
     """One lock.
 
     Attributes:
-        file: Where it is.
+        file: Where it is; in a backend that is no folder, its key there.
         pid: Process that took it; 0 where the file does not tell.
         host: Machine of that process; empty where the file does not tell.
         user: Who ran it.
@@ -88,7 +88,7 @@ def is_dead(lock: Lock, this_host: str | None = None) -> bool:
         taken = datetime.fromisoformat(lock.since).timestamp()
     except ValueError:
         return False
-    return started > taken + _START_SLACK_S
+    return started > taken + START_SLACK_S
 
 
 def process_started(pid: int) -> float | None:

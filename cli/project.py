@@ -38,7 +38,8 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     """The environment for the engine.
 
     The dev stack has its own backend, passphrase and emulators inside the checkout, whatever the caller is
-    logged in to. Any other stack keeps the caller's; PATH gets the engine.
+    logged in to. Any other stack keeps the caller's, but the password of a backend is taken out of its URL;
+    PATH gets the engine.
 
     Args:
         root: The project's folder.
@@ -48,6 +49,7 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
     Raises:
         EngineError: There is no engine on this machine.
     """
+    from cli.backends import without_password
     from cli.emulated import running_scale
     from engine.environment import QUIET, environment, plugin_homes
     from engine.installed import require
@@ -59,7 +61,8 @@ def engine_environment(root: Path, stack: str, base: Mapping[str, str] = os.envi
         scale = base.get("GPUPLANE_TIME_SCALE") or running or DEV_TIME_SCALE
         return environment(root, base=base, extra={"GPUPLANE_TIME_SCALE": scale, "GPUPLANE_EMULATED": "1"})
     path = os.pathsep.join([str(require().folder), str(root / ".venv" / "bin"), base.get("PATH", os.defpath)])
-    return {**QUIET, **base, "PATH": placing.extended(path, plugin_homes(base))}
+    own = without_password(root, base)
+    return {**QUIET, **own, "PATH": placing.extended(path, plugin_homes(base))}
 
 
 def is_dev(stack: str) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from cli import engine_runs
+from cli.backends import hide_passwords
 from cli.errors import CliError, Ended
 
 
@@ -43,22 +45,22 @@ class Pulumi:
         Raises:
             CliError: It failed; the message is the engine's own error line.
         """
-        command = self._command(arguments, of_stack=of_stack)
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.root,
-                env=dict(self.environment),
-                input=stdin,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError as error:
-            raise CliError(f"pulumi can not be run: {error.strerror}") from None
+        done = self._done(arguments, stdin, of_stack=of_stack)
         if done.returncode:
             raise CliError(f"`pulumi {arguments[0]}` failed: {error_line(done.stderr or done.stdout)}")
         return done.stdout
+
+    def attempt(self, *arguments: str) -> tuple[int, str]:
+        """Runs a command that may well fail; returns its exit code and all that it says, without passwords.
+
+        Args:
+            arguments: Of `pulumi`; the stack is added.
+
+        Raises:
+            CliError: It could not be started.
+        """
+        done = self._done(arguments)
+        return done.returncode, hide_passwords(done.stdout + done.stderr)
 
     def stream(self, *arguments: str, extra: Mapping[str, str] | None = None) -> None:
         """Runs a command whose output the person sees; ^C reaches the command, which then ends by itself.
@@ -80,6 +82,8 @@ class Pulumi:
         except OSError as error:
             raise CliError(f"pulumi can not be run: {error.strerror}") from None
         with _signals_left_to(process):
+            if not self.environment.get("PULUMI_BACKEND_URL", "").startswith("file:"):
+                engine_runs.note(self.root, self.stack, process.pid)
             code = process.wait()
         if code:
             raise Ended(code if code > 0 else 128 - code)
@@ -100,16 +104,33 @@ class Pulumi:
             if key.startswith(prefix)
         }
 
+    def _done(
+        self, arguments: Sequence[str], stdin: str = "", *, of_stack: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                self._command(arguments, of_stack=of_stack),
+                cwd=self.root,
+                env=dict(self.environment),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise CliError(f"pulumi can not be run: {error.strerror}") from None
+
     def _command(self, arguments: Sequence[str], *, of_stack: bool = True) -> list[str]:
         stack = ["--stack", self.stack] if of_stack else []
         return ["pulumi", *arguments, "--non-interactive", *stack]
 
 
 def error_line(text: str) -> str:
-    """The line of the engine's output that says what is wrong."""
+    """The line of the engine's output that says what is wrong, without passwords."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]
-    return (errors or lines or ["no reason given"])[-1].removeprefix("error:").strip()
+    line = (errors or lines or ["no reason given"])[-1].removeprefix("error:").strip()
+    return hide_passwords(line)
 
 
 @contextmanager

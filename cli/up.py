@@ -27,7 +27,8 @@ def command(
     `gpuplane:settings.priceTolerancePct` (default 10).
     """
     from cli.clear_text import refuse_clear_text
-    from cli.recovery import recover_if_possible
+    from cli.errors import CliError, Ended
+    from cli.recovery import recover_if_possible, what_is_left
     from cli.stacks import open_stack
 
     pulumi = open_stack(stack)
@@ -44,4 +45,9 @@ def command(
         arguments = ["--plan", str(plan), *arguments]
     for line in recover_if_possible(pulumi):
         typer.echo(line)
-    pulumi.stream("up", *arguments, extra=extra)
+    try:
+        pulumi.stream("up", *arguments, extra=extra)
+    except Ended as end:
+        if left := what_is_left(pulumi):
+            raise CliError(left, end.code) from None
+        raise

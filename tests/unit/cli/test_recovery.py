@@ -168,11 +168,12 @@ def test_force_removes_any_lock(project: Project) -> None:
     assert project.calls()[0] == ["cancel", "--yes"]
 
 
-def test_another_backend_is_refused_by_recover_and_left_alone_by_up(project: Project) -> None:
+def test_pulumi_cloud_is_refused_by_recover_and_left_alone_by_up(project: Project) -> None:
+    url = "https://api.pulumi.com"
     pulumi = type(project.pulumi)(
-        project.root, {**project.pulumi.environment, "PULUMI_BACKEND_URL": "s3://bucket"}, "prod"
+        project.root, {**project.pulumi.environment, "PULUMI_BACKEND_URL": url}, "prod"
     )
-    with pytest.raises(CliError, match="s3:// does not show who holds a lock"):
+    with pytest.raises(CliError, match="https:// does not show who holds a lock"):
         recover(pulumi)
     assert recover_if_possible(pulumi) == []
     assert project.calls() == []
