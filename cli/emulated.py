@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,6 +58,16 @@ def left_in(cloud: str, api: str) -> list[str]:
     parts = urlsplit(api)
     state = _get(f"{parts.scheme}://{parts.netloc}/_emu/{cloud}/state")
     return [f"{cloud} {what}" for what in (*_machines(state), *_objects(state))]
+
+
+def now_of(api: str) -> datetime:
+    """The time of the emulated clouds, which runs apart from the real one.
+
+    Args:
+        api: API base URL of one of them.
+    """
+    parts = urlsplit(api)
+    return datetime.fromtimestamp(float(_get(f"{parts.scheme}://{parts.netloc}/_emu/health")["now"]), UTC)
 
 
 def _machines(state: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,22 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import config_docs, cost, dev, doctor, init, key, logs, new_cloud, offers, orphans, recover, ssh, up
+from cli import (
+    config_docs,
+    cost,
+    dev,
+    doctor,
+    init,
+    key,
+    logs,
+    new_cloud,
+    offers,
+    orphans,
+    recover,
+    spend,
+    ssh,
+    up,
+)
 from cli.errors import CliError, Ended
 
 app = typer.Typer(
@@ -22,6 +37,7 @@ app.command("init")(init.command)
 app.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(up.command)
 app.command("recover")(recover.command)
 app.command("cost")(cost.command)
+app.command("spend")(spend.command)
 app.command("key")(key.command)
 app.command("offers")(offers.command)
 app.command("orphans")(orphans.command)

@@ -65,11 +65,13 @@ class Session:
         return done, failed
 
 
-def open_session(pulumi: Pulumi) -> Session:
+def open_session(pulumi: Pulumi, *, may_have_none: bool = False) -> Session:
     """Reads a stack's configuration; connects to nothing yet.
 
     Args:
         pulumi: The stack.
+        may_have_none: A stack without a credential set is of use too: all of its clusters may be on SkyPilot
+            servers of its own.
 
     Raises:
         StackConfigError: The configuration breaks a rule.
@@ -78,7 +80,7 @@ def open_session(pulumi: Pulumi) -> Session:
     from stack_config import load
 
     config = load(pulumi.config(), pulumi.stack)
-    if not config.credentials:
+    if not config.credentials and not may_have_none:
         raise CliError(
             f"stack {pulumi.stack} has no credential set: docs/configuration.md shows how to write one"
         )

@@ -29,6 +29,7 @@ class Node:
         ssh: `user@host:port`; empty where there is no way to log in.
         expires_at: When it is no longer wanted, as its inputs say; empty for never.
         cluster_name: Of a SkyPilot cluster: its name on the server, which no other has there.
+        created: When the engine wrote it down, ISO 8601; empty where the state does not tell.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Node:
     ssh: str = ""
     expires_at: str = ""
     cluster_name: str = ""
+    created: str = ""
 
     @property
     def monthly_usd(self) -> float | None:
@@ -122,6 +124,7 @@ def _node(resource: Mapping[str, Any]) -> Node:
         credentials=_text(candidate.get("credentials")),
         ssh=_text(outputs.get("ssh")),
         expires_at=_text((resource.get("inputs") or outputs).get("expiresAt")),
+        created=_text(resource.get("created")),
     )
 
 
@@ -145,6 +148,7 @@ def _cluster(resource: Mapping[str, Any]) -> Node:
         cloud="skypilot",
         credentials=_text(outputs.get("credentials")),
         cluster_name=name,
+        created=_text(resource.get("created")),
     )
 
 

@@ -14,6 +14,8 @@ from emulators.runpod.problems import Refusal, invalid
 _SIZES = ("hour", "day", "week", "month", "year")
 _DISK_USD_PER_GB_HOUR = 0.10 / 730
 """A running pod's disks: USD 0.10 per GB and month."""
+_STOPPED_USD_PER_GB_HOUR = 0.20 / 730
+"""A stopped pod's volume costs twice as much; its container disk is gone."""
 _AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
 
 
@@ -33,6 +35,9 @@ async def list_pod_billing(call: Call) -> Answer:
                 if hours > 0:
                     compute += hours * rate
                     disk += hours * row["gb"] * _DISK_USD_PER_GB_HOUR
+            for stopped_from, stopped_until in _stops(row["charges"], row["until"]):
+                hours = (min(stopped_until, bucket_end) - max(stopped_from, bucket_begin)) / 3600
+                disk += max(0.0, hours) * row["volume_gb"] * _STOPPED_USD_PER_GB_HOUR
             if compute or disk:
                 records.append(
                     {
@@ -65,15 +70,26 @@ def _charged(call: Call) -> Iterator[dict[str, Any]]:
     """Every pod of the account, living or ended, with its charges."""
     for row in call.fleet.ended():
         if row["account"] == call.owner:
-            yield row
+            # Rows of an older store don't know their volume.
+            yield {"volume_gb": 0, "until": row["ended_s"], **row}
     for pod in call.fleet.of(call.owner):
         if pod.phase != "TERMINATED":
             yield {
                 "id": pod.id,
                 "charges": pod.all_charges(call.now),
+                "until": call.now,
                 "gb": pod.disk_gb,
+                "volume_gb": pod.volume_gb,
                 "cpu": pod.cpu is not None,
             }
+
+
+def _stops(charges: list[list[float]], until: float) -> Iterator[tuple[float, float]]:
+    """When a pod was stopped: between its charges, and after the last one."""
+    begins = [begin for begin, _, _ in charges[1:]]
+    for (_, end, _), begin in zip(charges, [*begins, until], strict=False):
+        if begin > end:
+            yield end, begin
 
 
 def _window(call: Call, size: str) -> tuple[float, float]:

@@ -40,8 +40,10 @@ def control(cloud: RunPod, method: str, path: str, body: Any) -> Any:
         case "POST", ["pods", pod_id, "reclaim"]:
             return _reclaim(cloud, _pod(cloud, pod_id), _object(body))
         case "PATCH", ["pods", pod_id]:
-            pod = _pod(cloud, pod_id)
-            for key, value in _object(body).items():
+            pod, changes = _pod(cloud, pod_id), dict(_object(body))
+            if "usd_per_hour" in changes:
+                cloud.fleet.reprice(pod, _rate(changes.pop("usd_per_hour")))
+            for key, value in changes.items():
                 if not isinstance(value, _POD_KEYS.get(key, ())):
                     raise SettingError(f"a pod's {key!r} can not be set to {value!r}")
                 setattr(pod, key, value)
@@ -109,6 +111,12 @@ def _pod(cloud: RunPod, pod_id: str) -> Pod:
     if pod is None or pod.phase == "TERMINATED":
         raise SettingError(f"there is no pod {pod_id!r}")
     return pod
+
+
+def _rate(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise SettingError(f"a pod's 'usd_per_hour' can not be set to {value!r}")
+    return float(value)
 
 
 def _object(body: Any) -> dict[str, Any]:

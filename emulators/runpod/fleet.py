@@ -194,6 +194,7 @@ class Fleet:
             "spent": round(pod.total_spent(now), 6),
             "charges": pod.charges,
             "gb": pod.disk_gb,
+            "volume_gb": pod.volume_gb,
             "cpu": pod.cpu is not None,
         }
         self._spent[pod.account] = self._spent.get(pod.account, 0.0) + pod.total_spent(now)
@@ -213,6 +214,14 @@ class Fleet:
                 ("spent", pod.account, self._spent[pod.account]),
             ]
         )
+
+    def reprice(self, pod: Pod, rate: float) -> None:
+        """Changes what a pod costs from now on, USD per hour."""
+        if pod.charged_from is not None:
+            pod.charges.append([pod.charged_from, self._now(), pod.rate])
+            pod.charged_from = self._now()
+        pod.rate = rate
+        self._save(pod)
 
     def touch(self, pod: Pod) -> None:
         """Notes that a pod's record was changed."""

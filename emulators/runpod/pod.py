@@ -116,7 +116,12 @@ class Pod:
     @property
     def disk_gb(self) -> int:
         """GB of container disk and of the volume on its host."""
-        return self.disk + int(self.mounts.get("persistent", {}).get("size", 0))
+        return self.disk + self.volume_gb
+
+    @property
+    def volume_gb(self) -> int:
+        """GB of the volume on its host, which outlives a stop."""
+        return int(self.mounts.get("persistent", {}).get("size", 0))
 
     def all_charges(self, now: float) -> list[list[float]]:
         """The charges so far, the running one up to now included."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
 
 from gpu_clouds import catalog, errors
+from gpu_clouds.billing import Charge
 from gpu_clouds.clock import utc_now
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.connection import Connection
@@ -25,7 +26,7 @@ from gpu_clouds.models import (
     LogLine,
     Offer,
 )
-from gpu_clouds.runpod import GRAPHQL, INFO
+from gpu_clouds.runpod import GRAPHQL, INFO, billing
 from gpu_clouds.runpod.client import RunPodClient
 from gpu_clouds.runpod.graphql_pods import GraphqlPods
 from gpu_clouds.runpod.instances import PROXY, gone, instance
@@ -181,6 +182,17 @@ class RunPodCloud:
                 self._clock.sleep(float(lost), self._cancel)
             else:
                 return
+
+    @property
+    def bill(self) -> str:
+        """`RunPod billing`."""
+        return "RunPod billing"
+
+    def charges(
+        self, begin: datetime, end: datetime | None, now: datetime, nodes: Collection[str]
+    ) -> Sequence[Charge]:
+        """What every pod of the account was billed in a span of time, whichever are asked for."""
+        return list(billing.charges(self._client, begin, end, now))
 
     def close(self) -> None:
         """Gives connections back."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from gpu_clouds import errors
+from gpu_clouds.billing import Charge
 from gpu_clouds.cloud import Capabilities
 from gpu_clouds.connection import Connection
 from gpu_clouds.models import (
@@ -19,7 +21,7 @@ from gpu_clouds.models import (
     LogLine,
     Offer,
 )
-from gpu_clouds.skypilot import BARE, INFO
+from gpu_clouds.skypilot import BARE, INFO, billing
 from gpu_clouds.skypilot.client import SkyPilotClient
 from gpu_clouds.skypilot.connection import Auth, BasicAuth, BearerToken, SkyPilotConnection
 from gpu_clouds.skypilot.errors import ApiError, RequestFailedError, as_cloud_error, cloud_errors
@@ -226,6 +228,23 @@ class SkyPilotCloud:
         """Streams the log of the cluster's last job, or, while there is none, of its provisioning."""
         with cloud_errors():
             yield from job_lines(self._client, name_of(instance_id)[0], tail=tail, cursor=cursor)
+
+    @property
+    def bill(self) -> str:
+        """`SkyPilot cost report`."""
+        return "SkyPilot cost report"
+
+    def charges(
+        self, begin: datetime, end: datetime | None, now: datetime, nodes: Collection[str]
+    ) -> Sequence[Charge]:
+        """What clusters of these names cost in a span of time, at the prices of the server's catalogue."""
+        with reading():
+            return list(billing.charges(self._client, begin, end, now, nodes))
+
+    def busy(self, name: str, now: datetime) -> Sequence[billing.Span]:
+        """When jobs ran on a cluster that is up; one that runs still ran until now."""
+        with reading():
+            return billing.busy(self._client, name, now)
 
     def close(self) -> None:
         """Gives connections back."""

@@ -45,10 +45,21 @@ def _accelerators(value: Any) -> dict[str, float]:
     return {str(name): float(count) for name, count in value.items() if isinstance(count, int | float)}
 
 
+def _spans(value: Any) -> list[tuple[float, float | None]]:
+    """Spans of time; one that goes on still has no end. What is none is left out."""
+    found = []
+    for each in value if isinstance(value, list) else ():
+        match each:
+            case [int() | float() as first, int() | float() | None as until] if math.isfinite(first):
+                found.append((float(first), None if until is None else float(until)))
+    return found
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Amount = Annotated[OptionalFloat, BeforeValidator(_number)]
 Labels = Annotated[dict[str, str], BeforeValidator(_labels)]
 Accelerators = Annotated[dict[str, float], BeforeValidator(_accelerators)]
+Spans = Annotated[list[tuple[float, float | None]], BeforeValidator(_spans)]
 
 
 class Model(BaseModel):
@@ -217,6 +228,7 @@ class CostRow(Model):
         status: As of a living cluster; empty for a dead one.
         duration: Seconds that it ran.
         total_cost: USD; None where the server can not say.
+        usage_intervals: When it ran, from and until, seconds since the epoch; without an end while it runs.
     """
 
     name: Text = ""
@@ -229,6 +241,7 @@ class CostRow(Model):
     duration: Amount = None
     num_nodes: OptionalInt = None
     total_cost: Amount = None
+    usage_intervals: Spans = Field(default_factory=list)
     cloud: Text = ""
     region: Text = ""
     resources_str: Text = ""
