@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+class _Over:
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+SENT: Awaitable[None] = cast("Awaitable[None]", _Over())
+"""What a `Send` may return where nothing has to be waited for: awaiting it takes no time."""
 
 
 class Endpoint(enum.Enum):

@@ -6,21 +6,25 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from control_plane.gateway.call import Message, Receive, Send
+from control_plane.gateway.call import Endpoint
 from control_plane.gateway.errors import error_body, send_error
+from control_plane.gateway.exchange import Asgi, Exchange
 from control_plane.gateway.parts import Refused
 from control_plane.settings import Settings
 
-Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 _CLOSE = [(b"connection", b"close")]
 _ASKS_FOR_OTHER = frozenset({b"connection", b"upgrade", b"http2-settings"})
+_PATHS = {endpoint.value.encode(): endpoint.value for endpoint in Endpoint}
+"""Paths that are asked for again and again, and need no parsing."""
 _GRACE_S = 10
 """After the drain, how long ended answers may take to be read, seconds."""
 _MALFORMED = Refused(400, "This is no valid HTTP/1.1 request.", code="malformed_request")
@@ -46,7 +50,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     waiting_since = 0.0
     """Since when a head is awaited, loop time; 0: a request is complete or there is none."""
+    idle_since = 0.0
+    """Since when nothing came after a complete answer, loop time; 0: something did."""
     _quiet_bytes = 0
+    _head_bytes = 0
     _progress = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -58,8 +65,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Counts what brings no request forward: heads, trailers and line ends without end."""
-        self._unset_keepalive_if_required()
         self._progress = False
+        self.idle_since = 0.0
+        self._head_bytes = self._quiet_bytes + len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -104,28 +112,88 @@ class GuardedProtocol(HttpToolsProtocol):
             self.scope["method"] = self.parser.get_method().decode("ascii")
             return
         self.waiting_since = 0.0
-        self.app = self.config.loaded_app
-        if len(self.url) + len(b"".join(map(b"".join, self.headers))) > self.most_head_bytes:
-            self.app = _refuse_long_head
-        super().on_headers_complete()
+        app = self.app
+        if self._head_bytes > self.most_head_bytes and self._head_length() > self.most_head_bytes:
+            app = cast(Any, _refuse_long_head)
+        version = self.parser.get_http_version()
+        self._complete_scope(version)
+        exchange = Exchange(
+            self.scope,
+            self.transport,
+            self.flow,
+            waits_for_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            ended=self.on_response_complete,
+        )
+        before, self.cycle = self.cycle, exchange
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, app)
+        else:
+            # It waits until the one before is answered.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, app))
+
+    def _head_length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _complete_scope(self, version: str) -> None:
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        path = _PATHS.get(self.url)
+        if path is not None:
+            scope["path"], scope["raw_path"], scope["query_string"] = path, self.url, b""
+            return
+        url = httptools.parse_url(self.url)
+        scope["path"] = unquote(url.path.decode("ascii"))
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.task = self.loop.create_task(cycle.serve(app, self.tasks))
+        self.tasks.add(cycle.task)
+
+    def on_response_complete(self) -> None:
+        """Goes on with the next request that has come, or waits for one: `expire` ends that."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
-        """Marks the progress."""
+        """A piece of the body."""
         self._progress = True
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """Marks the progress."""
+        """The request is whole."""
         self._progress = True
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        cycle = self.cycle
+        if not self.parser.should_upgrade() and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
-    def expire(self, before: float) -> None:
-        """Ends the connection if its head has been awaited since before a time.
+    def expire(self, before: float, idle_before: float) -> None:
+        """Ends the connection if its head has been awaited since before a time, or if it was idle for long.
 
         Args:
-            before: Loop time, seconds.
+            before: For a head, loop time, seconds.
+            idle_before: For a connection between requests, loop time, seconds.
         """
+        if self.idle_since and self.idle_since <= idle_before:
+            self.transport.close()
+            return
         if not self.waiting_since or self.waiting_since > before or self.transport.is_closing():
             return
         if self._quiet_bytes:
@@ -171,10 +239,10 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
-            before = asyncio.get_running_loop().time() - self._header_s
+            now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, GuardedProtocol):
-                    connection.expire(before)
+                    connection.expire(now - self._header_s, now - self.config.timeout_keep_alive)
         return await super().on_tick(counter)
 
 
