@@ -18,6 +18,7 @@ from cli import (
     new_cloud,
     offers,
     orphans,
+    preview_report,
     recover,
     spend,
     ssh,
@@ -38,6 +39,7 @@ app.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_op
 app.command("recover")(recover.command)
 app.command("cost")(cost.command)
 app.command("spend")(spend.command)
+app.command("preview-report")(preview_report.command)
 app.command("key")(key.command)
 app.command("offers")(offers.command)
 app.command("orphans")(orphans.command)

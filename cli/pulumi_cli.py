@@ -18,6 +18,21 @@ from cli.errors import CliError, Ended
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended.
+
+    Attributes:
+        code: Its exit code.
+        stdout: What it printed.
+        stderr: What it printed on standard error.
+    """
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pulumi:
     """The engine's command line, in a project, for a stack.
 
@@ -87,6 +102,33 @@ class Pulumi:
             code = process.wait()
         if code:
             raise Ended(code if code > 0 else 128 - code)
+
+    def run(self, *arguments: str, extra: Mapping[str, str] | None = None) -> Done:
+        """Runs a command to its end, however it ends; ^C reaches the command, which then ends by itself.
+
+        Args:
+            arguments: Of `pulumi`; the stack is added.
+            extra: Environment to add.
+
+        Raises:
+            CliError: It could not be started.
+        """
+        try:
+            process = subprocess.Popen(
+                self._command(arguments),
+                cwd=self.root,
+                env={**self.environment, **(extra or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise CliError(f"pulumi can not be run: {error.strerror}") from None
+        with _signals_left_to(process):
+            out, err = process.communicate()
+        code = process.returncode
+        printed, said = (hide_passwords(text.decode(errors="replace")) for text in (out, err))
+        return Done(code if code >= 0 else 128 - code, printed, said)
 
     def export(self) -> dict[str, Any]:
         """The stack's state, secrets encrypted."""

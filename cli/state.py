@@ -60,7 +60,7 @@ def nodes_in(state: Mapping[str, Any]) -> list[Node]:
     resources = (state.get("deployment") or {}).get("resources") or []
     nodes = [_node(resource) for resource in resources if resource.get("type") == NODE_TYPE]
     nodes += [_cluster(resource) for resource in resources if resource.get("type") == CLUSTER_TYPE]
-    return sorted(nodes, key=lambda node: (_natural(node.name), node.note))
+    return sorted(nodes, key=lambda node: (natural(node.name), node.note))
 
 
 def find_node(state: Mapping[str, Any], name: str, stack: str) -> Node:
@@ -161,6 +161,7 @@ def _count(value: Mapping[str, Any]) -> int:
     return int(count) if count else 1
 
 
-def _natural(name: str) -> tuple[str, int]:
+def natural(name: str) -> tuple[str, int]:
+    """The order of names that a person expects: chat-2 before chat-10."""
     cluster, _, index = name.rpartition("-")
     return (cluster, int(index)) if index.isdigit() else (name, -1)
