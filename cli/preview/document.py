@@ -2,8 +2,8 @@
 
 The engine has two forms of JSON. `pulumi preview --json` prints one document; measured with 3.250.0, it
 leaves out the outputs of what a preview makes (so every estimated price), each finding of a policy, and,
-without `--show-sames`, what stays as it is. With `PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true`, or in the file of
-`--event-log FILE`, it is one event a line, with all of that.
+without `--show-sames`, what stays as it is. With `PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true`, or in the file
+of `--event-log FILE`, it is one event a line, with all of that.
 """
 
 from __future__ import annotations
