@@ -117,7 +117,12 @@ def _pods(call: Checked) -> None:
     call("GET", "/v2/pods", expect=200)
     call("GET", f"{path}/logs?tail=5", expect=200)
     call("GET", "/v2/billing/pods?lastN=2&bucketSize=hour", expect=200)
-    call("GET", f"/v2/billing/pods?podId={pod['id']}", expect=200)
+    call.driver.advance(3600)
+    stopped = call("GET", f"/v2/billing/pods?podId={pod['id']}&bucketSize=hour", expect=200).json()["records"]
+    assert stopped[-1]["gpuAmount"] == 0 < stopped[-1]["diskAmount"]
+    call("GET", "/v2/billing/pods?startTime=2026-11-01T00:00:00Z&endTime=2026-11-22T00:00:00Z", expect=200)
+    call("GET", "/v2/billing/pods?bucketSize=minute", expect=422)
+    call("GET", "/v2/billing/pods?startTime=yesterday", expect=422)
     call("POST", f"{path}/action", {"action": "start"}, expect=200)
     call("POST", f"{path}/action", {"action": "nap"}, expect=422)
     call("PATCH", path, {"mounts": {"network": [{"volumeId": "v", "path": "/p"}]}}, expect=400)
