@@ -75,23 +75,21 @@ def stack_checks(stack: str) -> Iterator[Check]:
 
 def state_checks(pulumi: Pulumi) -> Iterator[Check]:
     """The state: whether it can be read, who holds its lock, what a killed engine has left."""
-    from cli.locks import backend_folder, is_dead, read_locks
-    from cli.recovery import backend_url
+    from cli.recovery import locks_of
     from cli.state import nodes_in
 
     try:
         state = pulumi.export()
-        folder = backend_folder(backend_url(pulumi))
+        locks = locks_of(pulumi)
     except CliError as error:
         yield Check("state", FAIL, error.message)
         return
-    locks = read_locks(folder, pulumi.stack) if folder else []
-    dead = [lock for lock in locks if is_dead(lock)]
+    dead = [lock for lock, ended in locks if ended]
     pending = (state.get("deployment") or {}).get("pending_operations") or []
     recover = f"`gpuplane recover --stack {pulumi.stack}`"
     nodes = nodes_in(state)
     if len(locks) > len(dead):
-        holder = next(lock for lock in locks if not is_dead(lock))
+        holder = next(lock for lock, ended in locks if not ended)
         yield Check("state", WARN, f"locked by {holder}", "wait for it to end")
     elif locks or pending:
         left = f"{len(locks)} lock(s) and {len(pending)} unfinished operation(s) of a killed engine"

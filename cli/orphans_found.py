@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cli.backends import is_diy
 from cli.errors import REFUSED, CliError
-from cli.locks import backend_folder, is_dead, read_locks
 from cli.pulumi_cli import Pulumi
-from cli.recovery import backend_url, describe
+from cli.recovery import backend_url, describe, locks_of
 from cli.state import Node, nodes_in
 from gpu_clouds.ending import Ender
 from gpu_clouds.errors import GpuCloudError
@@ -110,10 +110,8 @@ def refuse_if_busy(session: Session) -> None:
         CliError: An engine works on the stack, or has left something that must be cleared first.
     """
     pulumi, config = session.pulumi, session.config
-    folder = backend_folder(backend_url(pulumi))
-    locks = read_locks(folder, pulumi.stack) if folder else []
-    working = [str(lock) for lock in locks if not is_dead(lock)]
-    if folder is None and _is_updating(pulumi):
+    working = [str(lock) for lock, ended in locks_of(pulumi) if not ended]
+    if not working and not is_diy(backend_url(pulumi)) and _is_updating(pulumi):
         working = ["an update that is in progress"]
     if working:
         raise CliError(

@@ -68,6 +68,23 @@ def recover_if_possible(pulumi: Pulumi) -> list[str]:
     return _recover(pulumi, url).lines() if is_diy(url) else []
 
 
+def locks_of(pulumi: Pulumi) -> list[tuple[Lock, bool]]:
+    """Each lock of a stack, and whether its engine has surely ended; none where the backend shows none.
+
+    Raises:
+        CliError: The backend can't be asked.
+    """
+    url = backend_url(pulumi)
+    folder = backend_folder(url)
+    if folder is not None:
+        return [(lock, is_dead(lock)) for lock in read_locks(folder, pulumi.stack)]
+    if not is_diy(url):
+        return []
+    return [
+        (lock, engine_runs.ended_here(pulumi.root, pulumi.stack, lock)) for lock in ask_locks(pulumi, url)
+    ]
+
+
 def what_is_left(pulumi: Pulumi) -> str:
     """What an engine that failed leaves in a backend that others use too; empty where that is nothing.
 

@@ -1,4 +1,4 @@
-"""Locks in a backend that is no folder: read out of the engine's refusal, removed when the owner has ended."""
+"""Locks in a backend that is no folder: read out of the engine's refusal; they go when their owner has."""
 
 from __future__ import annotations
 
