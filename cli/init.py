@@ -14,14 +14,14 @@ def command(
     create: Annotated[bool, typer.Option("--create", help="Create the stack in the backend too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Writes a new stackId into Pulumi.<stack>.yaml, and nothing else there.
+    """Writes a new stackId into Pulumi.<stack>.yaml, and the line that names the schema for editors.
 
     Every node carries the id in its name; it says whose the node is. It is written once and never changed.
     """
     import json
 
     from cli.errors import REFUSED, CliError
-    from cli.new_stack_id import new_stack_id, with_stack_id
+    from cli.new_stack_id import new_stack_id, with_schema, with_stack_id
     from cli.project import engine_environment, find_root
     from cli.pulumi_cli import Pulumi
     from cli.stacks import open_stack, stack_file
@@ -33,7 +33,7 @@ def command(
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     stack_id = new_stack_id()
     try:
-        changed = with_stack_id(text, stack_id)
+        changed = with_schema(with_stack_id(text, stack_id))
     except ValueError as error:
         raise CliError(f"{file.name}: {error}", REFUSED) from None
     replace_text(file, changed)

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     config_docs,
+    config_schema,
     cost,
     dev,
     doctor,
@@ -48,6 +49,7 @@ app.command("new-cloud")(new_cloud.command)
 app.command("ssh", context_settings={"allow_extra_args": True})(ssh.command)
 app.command("logs")(logs.command)
 app.command("config-docs")(config_docs.command)
+app.command("config-schema")(config_schema.command)
 app.add_typer(dev.app, name="dev")
 
 

@@ -1,4 +1,4 @@
-"""A new stackId, and its place in the text of a stack file whose comments and layout stay."""
+"""A new stackId and the schema's line, and their places in a stack file whose comments and layout stay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import secrets
 import string
 
 import yaml
+
+from stack_config.json_schema import MODELINE
 
 KEY = "gpuplane:stackId"
 
@@ -43,6 +45,17 @@ def with_stack_id(text: str, stack_id: str) -> str:
             f"can not place {KEY} in this layout: write `{KEY}: {stack_id}` under config by hand"
         )
     return changed
+
+
+def with_schema(text: str) -> str:
+    """The text of a stack file whose first line says which schema editors hold it to.
+
+    Args:
+        text: The file's text; one that names a schema already stays as it is.
+    """
+    if "yaml-language-server:" in text:
+        return text
+    return f"{MODELINE}\n{text}"
 
 
 def _insert(text: str, stack_id: str, config: object) -> str:

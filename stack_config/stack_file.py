@@ -24,11 +24,11 @@ class Opaque(str):
         return super().__new__(cls, "[secret]")
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML as Pulumi reads it: a time stamp stays text."""
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -59,7 +59,7 @@ def read_stack_file(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise StackConfigError(path.name, [Problem("file", f"can not be read ({error})")]) from None
     try:
-        document = yaml.load(text, _Loader)
+        document = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else "file"

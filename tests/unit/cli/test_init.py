@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.main import run
-from cli.new_stack_id import KEY, new_stack_id, with_stack_id
+from cli.new_stack_id import KEY, new_stack_id, with_schema, with_stack_id
+from stack_config.json_schema import MODELINE
 from tests.unit.cli.conftest import Project
 
 LAYOUTS = {
@@ -94,10 +95,24 @@ def test_an_id_is_eight_characters_that_yaml_reads_as_text() -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9]{7}", found) and yaml.safe_load(found) == found for found in ids)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", f"{MODELINE}\n"),
+        ("# mine\nconfig: {}\n", f"{MODELINE}\n# mine\nconfig: {{}}\n"),
+        (f"{MODELINE}\nconfig: {{}}\n", f"{MODELINE}\nconfig: {{}}\n"),
+        ("# yaml-language-server: $schema=mine.json\n", "# yaml-language-server: $schema=mine.json\n"),
+    ],
+)
+def test_the_first_line_names_a_schema(before: str, after: str) -> None:
+    assert with_schema(before) == after
+
+
 def test_the_command_writes_once(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     file = project.root / "Pulumi.prod.yaml"
     assert run(["init", "--stack", "prod"]) == 0
     text = file.read_text()
+    assert text.splitlines()[:2] == [MODELINE, "config:"]
     stack_id = yaml.safe_load(text)["config"][KEY]
     assert f"gpuplane:stackId is {stack_id}" in capsys.readouterr().out
     assert run(["init", "--stack", "prod"]) == 2
