@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from cli import (
+    ci,
     config_docs,
     config_schema,
     cost,
@@ -50,6 +51,7 @@ app.command("ssh", context_settings={"allow_extra_args": True})(ssh.command)
 app.command("logs")(logs.command)
 app.command("config-docs")(config_docs.command)
 app.command("config-schema")(config_schema.command)
+app.add_typer(ci.app, name="ci")
 app.add_typer(dev.app, name="dev")
 
 
