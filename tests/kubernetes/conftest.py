@@ -152,7 +152,7 @@ def gpu_pool(cluster: Cluster) -> Iterator[NewPool]:
         taints: Sequence[Mapping[str, str]] = (),
         product: str = nodes.PRODUCT,
     ) -> Pool:
-        mark = secrets.token_hex(4)
+        mark = f"p{secrets.token_hex(4)}"  # digits alone would be a number in a stack file
         pool = Pool(
             {"gpuplane-test/pool": mark},
             {"key": "gpuplane-test/pool", "operator": "Equal", "value": mark, "effect": "NoSchedule"},
