@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -91,8 +91,8 @@ def as_table(spending: Spending) -> str:
     unknown = sum(line.difference is None for line in lines)
     if unknown:
         text.append(f"{unknown} of {len(lines)} could not be compared; what is unknown is in no total")
-    text += [f"{line.node.name}: {note}" for line in lines for note in line.notes]
-    text += _idle_sources(lines)
+    text += _shared((line.node.name, note) for line in lines for note in line.notes)
+    text += [f"idle of {each}" for each in _shared((line.node.name, line.idle_source) for line in lines)]
     return "\n".join([*text, *_others(spending)])
 
 
@@ -111,12 +111,12 @@ def _row(line: Line) -> tuple[str, ...]:
     )
 
 
-def _idle_sources(lines: Sequence[Line]) -> list[str]:
-    """How idle money is known, or why it is not; once for all nodes that share it."""
-    by_source: dict[str, list[str]] = {}
-    for line in lines:
-        by_source.setdefault(line.idle_source, []).append(line.node.name)
-    return [f"idle of {_names(names)}: {source}" for source, names in by_source.items()]
+def _shared(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """What is said of nodes, once for all that it is said of."""
+    by_note: dict[str, list[str]] = {}
+    for name, note in notes:
+        by_note.setdefault(note, []).append(name)
+    return [f"{_names(names)}: {note}" for note, names in by_note.items()]
 
 
 def _names(names: Sequence[str]) -> str:

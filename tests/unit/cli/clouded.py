@@ -50,9 +50,11 @@ class Clouded:
             f"gpuplane:{key}": {"objectValue": value} if isinstance(value, dict) else {"value": value}
             for key, value in self.config.items()
         }
+        exported = (0, json.dumps({"version": 3, "deployment": deployment}), "")
         self.project.answers(
             {
-                "stack export": (0, json.dumps({"version": 3, "deployment": deployment}), ""),
+                "stack export": exported,
+                "stack export --show-secrets": exported,
                 "config": (0, json.dumps(entries), ""),
                 "stack ls --json": (0, json.dumps([{"name": "prod", "updateInProgress": False}]), ""),
             }
