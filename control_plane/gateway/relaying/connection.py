@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -210,6 +211,7 @@ class Answer:
 
     __slots__ = (
         "_connection",
+        "_consume",
         "_error",
         "_loop",
         "_pieces",
@@ -232,6 +234,7 @@ class Answer:
         self._whole = False
         self._error: Lost | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._consume: Callable[[bytes], bool] | None = None
 
     @property
     def content_length(self) -> int | None:
@@ -260,6 +263,40 @@ class Answer:
                 await waiter
             finally:
                 self._waiter = None
+        return self._taken()
+
+    async def pump(self, consume: Callable[[bytes], bool]) -> bool:
+        """Gives each piece of the body away as soon as it comes, without a turn of the event loop for each.
+
+        Args:
+            consume: Takes a piece; says whether it wants more. What it raises is raised here.
+
+        Returns:
+            Whether the body is whole; else it wants no more.
+
+        Raises:
+            Lost: The body was cut. What came before was given away.
+        """
+        while self._pieces:
+            if not consume(self._taken()):
+                return False
+        if not self._whole and self._error is None:
+            waiter = self._waiter = self._loop.create_future()
+            self._consume = consume
+            try:
+                await waiter
+            finally:
+                wants_more = self._consume is not None
+                self._waiter = self._consume = None
+            if not wants_more:
+                return False
+        if self._whole:
+            return True
+        if self._error is not None:
+            raise self._error
+        return False
+
+    def _taken(self) -> bytes:
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
@@ -277,6 +314,16 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """A piece of the body."""
+        consume, waiter = self._consume, self._waiter
+        if consume is not None and waiter is not None and not waiter.done():
+            try:
+                if consume(data):
+                    return
+                waiter.set_result(None)
+            except Exception as error:
+                waiter.set_exception(error)
+            self._consume = None
+            return
         paused = self._size > _PAUSE_BYTES
         self._pieces.append(data)
         self._size += len(data)

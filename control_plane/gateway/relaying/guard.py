@@ -10,6 +10,8 @@ from control_plane.gateway.relaying.lost import ClientGone, Lost
 from control_plane.gateway.timers import Timer, Timers
 
 Result = TypeVar("Result")
+_EARLY_S = 0.005
+"""By how much a timer may come early: the event loop counts whole milliseconds."""
 
 
 class Guard:
@@ -22,7 +24,6 @@ class Guard:
         task: The request's.
         timers: The time.
         receive: The client's side.
-        watch_after_s: When to begin to watch for the client's going, seconds from now.
     """
 
     __slots__ = (
@@ -44,7 +45,6 @@ class Guard:
         task: asyncio.Task[Any],
         timers: Timers,
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        watch_after_s: float,
     ) -> None:
         self._task = task
         self._timers = timers
@@ -59,7 +59,7 @@ class Guard:
         touching a timer."""
         self.overdue = "no answer in time"
         """What it means when it has not."""
-        self._timer: Timer = timers.call_at(timers.now() + watch_after_s, self._begin_to_watch)
+        self._timer: Timer | None = None
 
     def begin_wait(self) -> None:
         """From here to `end_wait` the node is waited for.
@@ -96,7 +96,8 @@ class Guard:
     def close(self) -> None:
         """Interrupts no more."""
         self._closed = True
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -111,7 +112,8 @@ class Guard:
         self.limit = self._timers.now() + seconds
         self.overdue = overdue
         if self._watch is not None:
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = self._timers.call_at(self.limit, self._check)
 
     def leave_node(self) -> None:
@@ -120,7 +122,10 @@ class Guard:
         if isinstance(self._reason, Lost):
             self._reason = None
 
-    def _begin_to_watch(self) -> None:
+    def begin_to_watch(self) -> None:
+        """From here on the client's going and the node's time are noticed. Short requests are over before."""
+        if self._closed:
+            return
         self._watch = asyncio.ensure_future(self._wait_for_end_of_client())
         if self.limit:
             self._timer = self._timers.call_at(self.limit, self._check)
@@ -131,15 +136,17 @@ class Guard:
         if not self._closed:
             self._reason = ClientGone()
             self._closed = True
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._task.cancel()
 
     def _check(self) -> None:
         if self._closed or not self.limit:
             return
         # A node is not overdue while it is the client that takes no more.
-        if self._timers.now() >= self.limit and self._waits:
+        now = self._timers.now()
+        if now >= self.limit - _EARLY_S and self._waits:
             self.interrupt(Lost(self.overdue))
         else:
-            later = max(self.limit, self._timers.now() + 1.0)
+            later = max(self.limit, now + 1.0)
             self._timer = self._timers.call_at(later, self._check)

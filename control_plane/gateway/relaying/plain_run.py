@@ -25,7 +25,7 @@ class PlainRun(Run):
         while True:
             lease = await self.place()
             try:
-                answer = await self._answer(lease, body)
+                answer = await self.wait(self._answer(lease, body))
                 break
             except Answered4xx as refused:
                 await self.pass_refusal(refused)
@@ -39,8 +39,8 @@ class PlainRun(Run):
 
     async def _answer(self, lease: Lease, body: bytes) -> bytes:
         response = await self.ask(lease, body)
-        await self.wait(check(response, stream=False))
-        answer = await self.wait(read_all(response, self.means.settings.max_answer_bytes))
+        await check(response, stream=False)
+        answer = await read_all(response, self.means.settings.max_answer_bytes)
         self.tally.node.last = usage_of_answer(answer)
         self.tally.node.texts = 1
         return answer

@@ -42,16 +42,23 @@ class Pool:
         self._none_left: asyncio.Future[None] | None = None
         self._closed = False
 
+    def idle(self) -> Connection | None:
+        """A connection without a request, where there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
     async def get(self) -> Connection:
         """A connection without a request; a new one where there is none.
 
         Raises:
             Lost: The node can't be reached, or is another one than was pinned.
         """
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                return connection
+        connection = self.idle()
+        if connection is not None:
+            return connection
         if self._closed:
             raise Lost("no connection: the node was taken out")
         loop = asyncio.get_running_loop()

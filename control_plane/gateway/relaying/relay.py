@@ -14,6 +14,7 @@ from control_plane.gateway.relaying.run import Means, Run
 from control_plane.gateway.relaying.settings import RelaySettings
 from control_plane.gateway.relaying.stream_run import StreamRun
 from control_plane.gateway.relaying.upstream import Upstream
+from control_plane.gateway.relaying.watching import Watch
 from control_plane.gateway.timers import Timers
 
 
@@ -30,6 +31,7 @@ class NodeRelay:
     def __init__(self, router: Router, upstream: Upstream, settings: RelaySettings, timers: Timers) -> None:
         self._means = Means(router, upstream, settings, timers)
         self._running: set[Guard] = set()
+        self._watch = Watch(timers, settings.watch_after_s)
 
     async def relay(
         self,
@@ -55,10 +57,11 @@ class NodeRelay:
         if task is None:
             raise RuntimeError("not in a task")
         means = self._means
-        guard = Guard(task, means.timers, receive, means.settings.watch_after_s)
+        guard = Guard(task, means.timers, receive)
         kind = StreamRun if call.stream else PlainRun
         run = kind(means, call, headers, send, done, guard)
         self._running.add(guard)
+        self._watch.add(guard)
         try:
             await run.run()
         except ClientGone:
@@ -76,6 +79,7 @@ class NodeRelay:
             ) from None
         finally:
             self._running.discard(guard)
+            self._watch.discard(guard)
             run.clean_up()
 
     def stop_all(self) -> None:

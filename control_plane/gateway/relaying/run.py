@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from control_plane.gateway.call import Call, Outcome, Result, Send
@@ -93,15 +92,18 @@ class Run:
             Refused: There is none.
         """
         lease = self.lease = await self.wait(self.tries.place())
-        lease.on_move = partial(self.guard.interrupt, Lost("it was taken out", blamed=False))
+        lease.on_move = self._taken_out
         return lease
 
+    def _taken_out(self) -> None:
+        self.guard.interrupt(Lost("it was taken out", blamed=False))
+
     async def ask(self, lease: Lease, body: bytes) -> Answer:
-        """Sends the request to a node; its answer has a head by then."""
+        """Sends the request to a node; its answer has a head by then. To be waited for by `wait`."""
         self.guard.set_limit(self.means.settings.first_byte_s, "no answer in time")
         call = self.call
-        self.response = await self.wait(
-            self.means.upstream.post(lease.node, call.endpoint, body, call.request_id, call.traceparent)
+        self.response = await self.means.upstream.post(
+            lease.node, call.endpoint, body, call.request_id, call.traceparent
         )
         self.outcome.nodes.append(lease.node.name)
         return self.response

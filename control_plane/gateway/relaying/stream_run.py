@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
-from control_plane.gateway.call import Call, Endpoint, Outcome, Result, Send
+from control_plane.gateway.call import SENT, Call, Endpoint, Outcome, Result, Send
 from control_plane.gateway.errors import error_body
 from control_plane.gateway.parsing import forwarded_body
 from control_plane.gateway.parts import Headers, Lease, Refused
@@ -102,35 +102,20 @@ class StreamRun(Run):
         Raises:
             Lost: The node was lost before.
         """
-        response = await self.ask(lease, body)
-        await self.wait(check(response, stream=True))
+        response = await self.wait(self._asked(lease, body))
         guard = self.guard
         splitter, taken = self._splitter, self._filter
         now, stall_s = self.means.timers.now, self.means.settings.stall_s
         begun = False
         out = b""
-        while True:
-            guard.begin_wait()
-            try:
-                data = await response.read()
-            except asyncio.CancelledError:
-                reason = guard.interrupted()
-                if reason is None:
-                    raise
-                raise reason from None
-            finally:
-                guard.end_wait()
-            if not data:
-                break
+        sending: Awaitable[None] | None = None
+
+        def consume(data: bytes) -> bool:
+            nonlocal begun, out, sending
             blob = splitter.feed(data)
             if not blob:
-                continue
-            try:
-                out = taken.take(blob)
-            except LostAfter as lost:
-                if lost.kept_back:
-                    await self._give(lost.kept_back)
-                raise
+                return True
+            events = taken.take(blob)
             if begun:
                 guard.limit = now() + stall_s
             elif taken.relayed:
@@ -138,10 +123,37 @@ class StreamRun(Run):
                 lease.answered()
                 guard.set_limit(stall_s, "no event in time")
             if taken.done:
-                break
-            if out:
-                await self._give(out)
-                out = b""
+                out = events
+            elif events:
+                sent = self._give(events)
+                if sent is SENT:
+                    return True
+                sending = sent
+            return not taken.done and sending is None
+
+        def consume_whole(data: bytes) -> bool:
+            # What was taken is sent before anything else may happen to the request.
+            more = False
+            try:
+                more = consume(data)
+            finally:
+                if not more:
+                    guard.end_wait()
+            return more
+
+        try:
+            while not taken.done and not await self.wait(response.pump(consume_whole)):
+                if sending is not None:
+                    to_send, sending = sending, None
+                    await to_send
+        except LostAfter as lost:
+            if lost.kept_back:
+                await self._give(lost.kept_back)
+            raise
+        finally:
+            if isinstance(sending, Coroutine):
+                # The client is gone.
+                sending.close()
         if not taken.finished and taken.refusal is None:
             if out:
                 await self._give(out)
@@ -149,9 +161,18 @@ class StreamRun(Run):
         await self._complete(out)
         await self._read_to_end(response)
 
-    async def _give(self, events: bytes) -> None:
+    async def _asked(self, lease: Lease, body: bytes) -> Answer:
+        response = await self.ask(lease, body)
+        await check(response, stream=True)
+        return response
+
+    def _give(self, events: bytes) -> Awaitable[None]:
         if not self.started:
-            await self._start()
+            return self._give_first(events)
+        return self.send({"type": "http.response.body", "body": events, "more_body": True})
+
+    async def _give_first(self, events: bytes) -> None:
+        await self._start()
         await self.send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def _start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Awaitable
 
 from control_plane.gateway.call import Call
 from control_plane.gateway.parts import Lease, Refused, Router
@@ -32,13 +33,13 @@ class Tries:
         self._retries = 0
         self.hops = 0
 
-    async def place(self) -> Lease:
+    def place(self) -> Awaitable[Lease]:
         """A place for the next try.
 
         Raises:
             Refused: There is none in time.
         """
-        return await self._router.acquire(self._call, self._failed)
+        return self._router.acquire(self._call, self._failed)
 
     async def prepare_retry(self, lease: Lease, lost: Lost) -> None:
         """After a try that has brought the client nothing: waits until the next may begin.

@@ -79,7 +79,7 @@ class Upstream:
         head = b"%b%b\r\nContent-Length: %d\r\n" % (start, request_id.encode(), len(body))
         if traceparent:
             head += b"Traceparent: %b\r\n" % traceparent
-        connection = await way.pool.get()
+        connection = way.pool.idle() or await way.pool.get()
         return await connection.ask(head + b"\r\n", body)
 
     async def get(self, node: Node, path: str) -> Answer:

@@ -26,6 +26,9 @@ def choose(
     Returns:
         None: None has a place.
     """
+    if len(group.states) == 1:
+        (only,) = group.states.values()
+        return only if only.takes_new(now) and only.in_flight < only.places else None
     usable = [state for state in group.states.values() if state.takes_new(now)]
     if exclude:
         # Those not tried yet are waited for, if need be: a place at them comes.

@@ -45,6 +45,8 @@ class RetryBudget:
         return True
 
     def _turn(self, second: int) -> None:
+        if second == self._second:
+            return
         for gone in range(self._second + 1, min(second, self._second + WINDOW_S) + 1):
             at = gone % WINDOW_S
             self.requests -= self._requests[at]
