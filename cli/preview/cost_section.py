@@ -92,8 +92,12 @@ def _not_in_totals(preview: Preview, priced: Sequence[Line], before: Amount, aft
     same = sum(line.action == "same" for line in priced)
     if preview.unseen and not same:
         told.append(
-            f"{preview.unseen} unchanged resources are not in what the preview printed (`--show-sames`), "
-            "and not in the totals."
+            f"Not in the totals: {preview.unseen} unchanged that the preview did not print (`--show-sames`)."
+        )
+    if preview.short and (unknown or preview.failed):
+        told.append(
+            "This form of `pulumi preview --json` has neither estimates nor findings of policies; "
+            "`PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true` brings them."
         )
     return told
 

@@ -63,6 +63,7 @@ class Preview:
         packs: Names of the policy packs that ran.
         failed: It ended with an error, so steps may be missing.
         unseen: How many unchanged resources it counts but does not show.
+        short: It is the one document, without estimates and findings of policies.
     """
 
     stack: str = ""
@@ -73,6 +74,7 @@ class Preview:
     packs: tuple[str, ...] = ()
     failed: bool = False
     unseen: int = 0
+    short: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -117,6 +119,7 @@ def _of_document(document: Mapping[str, Any], failed: bool | None, stack: str) -
         notes=said.notes,
         failed=said.failed if failed is None else failed,
         unseen=max(0, counted - shown) if isinstance(counted, int) else 0,
+        short=True,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from cli.preview.document import STACK_TYPE, Preview, Step
 from cli.preview.prices import PRICED_TYPES, Price, price_of
 from cli.preview.reasons import reasons
+from cli.state import natural
 
 ACTIONS = {
     "create": "created",
@@ -17,6 +18,7 @@ ACTIONS = {
     "delete": "deleted",
     "import": "imported",
     "same": "unchanged",
+    "unseen": "not reached",
 }
 """What happens to a resource -> the word for it, in the order of a report."""
 _ACTION_OF = {
@@ -30,6 +32,7 @@ _ACTION_OF = {
     "delete-replaced": "replace",
     "import-replacement": "replace",
 }
+_ORDER = {action: place for place, action in enumerate(ACTIONS)}
 _GOING = frozenset({"delete", "delete-replaced"})
 
 
@@ -66,7 +69,7 @@ class Line:
 
 
 def lines_of(preview: Preview, resources: Iterable[Mapping[str, Any]] = ()) -> list[Line]:
-    """Every resource of a preview, and what only the state knows.
+    """Every resource of a preview, and what only the state knows, by what happens to it and by name.
 
     Args:
         preview: The preview.
@@ -81,8 +84,9 @@ def lines_of(preview: Preview, resources: Iterable[Mapping[str, Any]] = ()) -> l
     for resource in resources:
         urn, kind = str(resource.get("urn", "")), str(resource.get("type", ""))
         if kind in PRICED_TYPES and (urn, _id(resource)) not in shown:
-            found.append(_line("same", Step("same", urn, kind, resource, resource)))
-    return found
+            action = "same" if preview.is_complete else "unseen"
+            found.append(_line(action, Step("same", urn, kind, resource, resource)))
+    return sorted(found, key=lambda line: (_ORDER[line.action], line.parent, natural(line.name)))
 
 
 def _lines(steps: list[Step]) -> Iterable[Line]:
@@ -119,7 +123,7 @@ def _line(action: str, step: Step) -> Line:
 
 def _after(action: str, step: Step) -> Price | None:
     new = _price(step.type, step.new)
-    if action in ("same", "update") and (new is None or new.amount.is_unknown):
+    if action in ("same", "update", "unseen") and (new is None or new.amount.is_unknown):
         return _price(step.type, step.old) or new  # what lives keeps its price
     return new
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 _SEVERITIES = ("error", "warning", "info", "debug")
 _NOTES = ("weights cache of ",)
 """Lines of information that say what no output does: the cost of a disk depends on where nodes will be."""
-_EMPTY = frozenset({"preview failed", "update failed"})
-"""Says no more than that it failed, which the report does by itself."""
+_EMPTY = re.compile(r"(preview|update) failed|using pulumi-\S+ from \$PATH at .*")
+"""Says no more than that it failed, which the report does by itself; or where a plugin is on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def messages(diagnostics: Iterable[Mapping[str, Any]]) -> Said:
     _close(blocks, severity, lines, urn)
     kept = tuple(dict.fromkeys(message for message in blocks if message.severity in ("error", "warning")))
     failed = any(message.severity == "error" for message in kept)
-    return Said(tuple(m for m in kept if m.text not in _EMPTY), tuple(dict.fromkeys(notes)), failed)
+    return Said(tuple(m for m in kept if not _EMPTY.fullmatch(m.text)), tuple(dict.fromkeys(notes)), failed)
 
 
 def _close(blocks: list[Message], severity: str, lines: Sequence[str], urn: str) -> None:

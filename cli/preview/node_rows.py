@@ -8,26 +8,21 @@ from cli.preview.cost_section import amounts, before_and_after
 from cli.preview.lines import ACTIONS, Line
 from cli.preview.markdown import folded, safe, table
 from cli.preview.prices import Price
-from cli.state import natural
 
 OPEN_ROWS = 12
 """Rows of a table that are shown open: with the rest of the report they fill about one screen."""
 _HEAD = ("Change", "Node", "What", "USD/hour", "USD/month", "Why", "Price from")
-_ORDER = {action: place for place, action in enumerate(ACTIONS)}
 
 
 def nodes_section(lines: Sequence[Line], rows: int, cell: int) -> str:
     """The table of nodes, SkyPilot clusters and pools of Kubernetes.
 
     Args:
-        lines: All of them.
+        lines: All of them, in the order of a report.
         rows: How many rows it may have.
         cell: Characters of a cell.
     """
-    priced = sorted(
-        (line for line in lines if line.is_priced),
-        key=lambda line: (_ORDER[line.action], line.parent, natural(line.name)),
-    )
+    priced = [line for line in lines if line.is_priced]
     if not priced:
         return ""
     groups = list(_groups(priced))

@@ -13,6 +13,8 @@ POOL_TYPES = frozenset(
     f"gpuplane:kubernetes:{name}" for name in ("EksGpuCluster", "GkeGpuCluster", "AksGpuCluster")
 )
 """Clusters of Kubernetes, whose pools have a price."""
+ACTUAL = "actual price"
+"""Source of the price of something that lives: what its cloud says that it costs."""
 PRICED_TYPES = frozenset({NODE_TYPE, CLUSTER_TYPE}) | POOL_TYPES
 
 
@@ -23,7 +25,7 @@ class Price:
     Attributes:
         amount: USD per hour.
         what: What it is, in words.
-        source: Where the price is from, with its day; empty for one that is paid already.
+        source: Where the price is from, with its day; `ACTUAL` for one that is paid already.
         candidate: What was or will most likely be rented; None where nobody tells.
     """
 
@@ -44,8 +46,8 @@ def price_of(kind: str, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -
     if kind in POOL_TYPES:
         return _pools(outputs)
     actual, estimated = price(outputs.get("hourlyUsd")), price(outputs.get("estimatedHourlyUsd"))
-    source = ""
-    if actual is None and estimated is not None:
+    source = ACTUAL
+    if actual is None:
         source = dated(outputs.get("estimateSource"), outputs.get("estimateDate"))
     amount = Amount.of(estimated if actual is None else actual)
     if kind == CLUSTER_TYPE:

@@ -47,8 +47,7 @@ def render(
         limit: Bytes that it may have at most; a cut report says so.
     """
     quotes = quotes or {}
-    found = [with_estimate(line, quotes) for line in lines_of(preview, resources)]
-    lines = sorted(found, key=lambda line: _ORDER[line.action])
+    lines = [with_estimate(line, quotes) for line in lines_of(preview, resources)]
     text = ""
     for rows, cell in _STEPS:
         parts = _sections(preview, lines, quotes, notes, rows, cell)
@@ -56,9 +55,6 @@ def render(
         if len(text.encode()) <= limit:
             break
     return text
-
-
-_ORDER = {action: place for place, action in enumerate(ACTIONS)}
 
 
 def _sections(
@@ -75,14 +71,16 @@ def _sections(
     yield cost_totals(preview, lines, quotes)
     yield "\n".join(f"- {safe(note, 300)}" for note in (*notes, *preview.notes)[:rows])
     yield nodes_section(lines, rows, cell)
-    yield cost_section(lines, rows, cell)
+    if preview.is_complete:
+        yield cost_section(lines, rows, cell)
     yield resources_section(lines, rows, cell)
     yield candidates_section(lines, quotes, rows, cell)
 
 
 def _title(preview: Preview, lines: Sequence[Line]) -> str:
     counted = {action: sum(line.action == action for line in lines) for action in ACTIONS}
-    counted["same"] += preview.unseen
+    shown = sum(step.op == "same" for step in preview.steps)
+    counted["same"] = max(counted["same"], shown + preview.unseen - 1)  # the stack itself is one of them
     told = [f"{count} {ACTIONS[action]}" for action, count in counted.items() if count]
     name = f" of {safe(preview.stack, 60)}" if preview.stack else ""
     return f"### Preview{name}: {', '.join(told) or 'nothing to do'}"

@@ -26,7 +26,10 @@ def messages_section(messages: Sequence[Message], rows: int, cell: int) -> str:
         cell: Characters of a line.
     """
     ordered = sorted(messages, key=lambda message: message.severity != "error")
-    return _list("Errors and warnings", [_message(m, cell) for m in ordered], rows)
+    kinds = [
+        f"{kind.capitalize()}s" for kind in ("error", "warning") if any(m.severity == kind for m in messages)
+    ]
+    return _list(" and ".join(kinds).capitalize(), [_message(m, cell) for m in ordered], rows)
 
 
 def findings_section(preview: Preview, rows: int, cell: int) -> str:
