@@ -74,12 +74,16 @@ class Result:
         return [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
 
     def ops(self) -> dict[str, str]:
-        """Name of a resource -> the last operation on it, without providers and the stack itself."""
-        return {
-            step["urn"].rpartition("::")[2]: step["op"]
-            for step in self.steps()
-            if not step["type"].startswith("pulumi:")
-        }
+        """Name of a resource -> the last operation on it, without providers and the stack itself.
+
+        Of several resources of one name, one that changes counts more than one that stays.
+        """
+        found: dict[str, str] = {}
+        for step in self.steps():
+            name = step["urn"].rpartition("::")[2]
+            if not step["type"].startswith("pulumi:") and (step["op"] != "same" or name not in found):
+                found[name] = step["op"]
+        return found
 
 
 class Stack:

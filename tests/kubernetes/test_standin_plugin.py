@@ -29,12 +29,8 @@ def inline(body: str) -> str:
 
 
 def changes(result: Result) -> dict[str, str]:
-    """Name -> operation of everything that a run does not leave as it is; several objects may have one name."""
-    return {
-        step["urn"].rpartition("::")[2]: step["op"]
-        for step in result.steps()
-        if step["op"] != "same" and not step["type"].startswith("pulumi:")
-    }
+    """Name -> operation of everything that a run does not leave as it is."""
+    return {name: op for name, op in result.ops().items() if op != "same"}
 
 
 def detail(result: Result, name: str) -> dict[str, Any]:
