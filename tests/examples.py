@@ -82,7 +82,7 @@ class Example:
 
         Args:
             folder: For files that it names; made if absent.
-            keys: Cloud -> key that its emulator takes.
+            keys: Cloud, or credential set -> key that its emulator takes.
         """
         document = deepcopy(self.document())
         config = document["config"]
@@ -93,7 +93,7 @@ class Example:
             account.pop("apiKeySecret", None)
             account["endpoint"] = "emulator"
             account.setdefault("apiKeyEnv", f"EXAMPLE_{name.upper().replace('-', '_')}_KEY")
-            variables[account["apiKeyEnv"]] = keys[account["cloud"]]
+            variables[account["apiKeyEnv"]] = keys.get(name) or keys[account["cloud"]]
         for server in config.get("gpuplane:skypilotServers", {}).values():
             for place in server.get("homeFiles", {}):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def stack_of(
         root: Empty folder for everything.
         template: A backend with an empty stack, as the fixture `template` makes it.
         emulator_folder: Folder of running emulators; needed where `example.clouds` has any.
-        keys: Cloud -> key that its emulator takes.
+        keys: Cloud, or credential set -> key that its emulator takes.
         env: Further environment variables.
     """
     document, variables = example.ready(root / "files", keys)
