@@ -81,7 +81,8 @@ class Result:
         found: dict[str, str] = {}
         for step in self.steps():
             name = step["urn"].rpartition("::")[2]
-            if not step["type"].startswith("pulumi:") and (step["op"] != "same" or name not in found):
+            stays = step["op"] == "same" and found.get(name, "refresh") not in ("same", "refresh")
+            if not step["type"].startswith("pulumi:") and not stays:
                 found[name] = step["op"]
         return found
 
