@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os.path
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,8 +25,6 @@ from gpu_clouds.marker import DECLARED, stack_prefix
 from gpu_clouds.models import Instance, InstanceState
 
 _AT_ONCE = 16
-_ANY_CLUSTER = "gp-"
-"""Clusters on a server of the stack are named after the guard of that server."""
 _STATE_CREATED = "runs since the state has it: its cloud does not say when it was made"
 _OTHER_TIME = "the time of emulated clouds runs apart from that of whoever uses them"
 
@@ -98,18 +97,25 @@ def _ask(session: Session, place: _Place, nodes: Sequence[Node], period: Period,
     try:
         cloud = _connected(session, place)
         emulated = _emulated_now(session, place)
-        told = _Told(emulated or now, emulated is not None)
     except (GpuCloudError, CliError) as error:
         return _Told(now, problem=error.message)
+    try:
+        return _asked(session, cloud, nodes, period, _Told(emulated or now, emulated is not None))
+    finally:
+        if place.server is not None:
+            cloud.close()
+
+
+def _asked(session: Session, cloud: GpuCloud, nodes: Sequence[Node], period: Period, told: _Told) -> _Told:
     problem = ""
     try:
-        told = replace(told, instances=_instances(session, cloud))
+        told = replace(told, instances=_instances(session, cloud, nodes))
     except GpuCloudError as error:
         problem = error.message
     if isinstance(cloud, ReportsBilling):
-        ids = [node.id for node in nodes]
+        keys = [_key(node) for node in nodes]
         try:
-            charges = cloud.charges(period.begin, period.end, told.at, ids)
+            charges = cloud.charges(period.begin, period.end, told.at, keys)
             told = replace(told, charges=charges, bill=cloud.bill)
         except GpuCloudError as error:
             problem = problem or error.message
@@ -153,12 +159,15 @@ def _emulated_now(session: Session, place: _Place) -> datetime | None:
     return now_of(emulator_address(place.credentials, source.cloud)[0])
 
 
-def _instances(session: Session, cloud: GpuCloud) -> dict[str, Instance]:
+def _instances(session: Session, cloud: GpuCloud, nodes: Sequence[Node]) -> dict[str, Instance]:
     """The stack's nodes by id; clusters by name."""
     from gpu_clouds.skypilot.cloud import SkyPilotCloud
 
     if isinstance(cloud, SkyPilotCloud):
-        return {name: seen for name, (seen, _) in cloud.look_all(_ANY_CLUSTER).items()}
+        # Of the stack's own clusters alone: each that is looked at is asked of the cloud behind the server.
+        names = [_key(node) for node in nodes]
+        prefix = os.path.commonprefix(names)  # noqa: RUF071  # names have no path components
+        return {name: seen for name, (seen, _) in cloud.look_all(prefix).items()}
     found = cloud.list(stack_prefix(DECLARED, session.config.stack_id))
     return {instance.id: instance for instance in found}
 
@@ -170,15 +179,15 @@ def _jobs(cloud: GpuCloud, nodes: Sequence[Node], told: _Told) -> dict[str, Use]
     if not isinstance(cloud, SkyPilotCloud):
         return {}
     uses = {}
-    for node in nodes:
-        seen = (told.instances or {}).get(node.id)
+    for name in map(_key, nodes):
+        seen = (told.instances or {}).get(name)
         if seen is None or seen.state is not InstanceState.READY:
-            uses[node.id] = Use(source="only a cluster that is up tells of its jobs")
+            uses[name] = Use(source="only a cluster that is up tells of its jobs")
             continue
         try:
-            uses[node.id] = Use(tuple(cloud.busy(node.id, told.at)), "time without a job x price")
+            uses[name] = Use(tuple(cloud.busy(name, told.at)), "time without a job x price")
         except GpuCloudError as error:
-            uses[node.id] = Use(source=f"its jobs can not be read: {error.message}")
+            uses[name] = Use(source=f"its jobs can not be read: {error.message}")
     return uses
 
 
@@ -192,21 +201,25 @@ def _use(gateway: Gateway, period: Period) -> tuple[dict[str, Use], str, str]:
 
 
 def _reading(node: Node, told: _Told, uses: Mapping[str, Use]) -> Reading:
-    seen = (told.instances or {}).get(node.id)
+    seen = (told.instances or {}).get(_key(node))
     state = None if told.instances is None else InstanceState.GONE if seen is None else seen.state
     begun, note = (seen.created_at if seen else None), ""
     if seen is not None and begun is None:
         begun, note = _time(node.created), _STATE_CREATED
         if told.emulated or begun is None:
             begun, note = None, "its cloud does not say since when it runs"
-    use = uses.get(node.id) or (told.uses or {}).get(node.id) or Use(source="no gateway of this stack has it")
+    use = (
+        uses.get(node.id)
+        or (told.uses or {}).get(_key(node))
+        or Use(source="no gateway of this stack has it")
+    )
     return Reading(
         at=told.at,
         state=state,
         begun=begun,
         note=note,
         hourly_usd=seen.hourly_usd if seen else None,
-        charges=None if told.charges is None else of_node(told.charges, node.id),
+        charges=None if told.charges is None else of_node(told.charges, _key(node)),
         bill=told.bill,
         use=Use(source=_OTHER_TIME) if told.emulated and use.busy is not None else use,
         problem=told.problem,
@@ -214,12 +227,17 @@ def _reading(node: Node, told: _Told, uses: Mapping[str, Use]) -> Reading:
 
 
 def _others(told: Mapping[_Place, _Told], nodes: Sequence[Node]) -> dict[str, Decimal]:
-    ids = {node.id for node in nodes}
+    ids = {_key(node) for node in nodes}
     return {
         place.name: total(charge.total_usd for charge in each.charges if charge.node not in ids)
         for place, each in told.items()
         if each.charges is not None and place.server is None
     }
+
+
+def _key(node: Node) -> str:
+    """What tells nodes apart in their cloud: the id; of what is on a SkyPilot server the cluster's name."""
+    return node.id.partition("@")[0] if node.cloud == "skypilot" else node.id
 
 
 def _time(text: str) -> datetime | None:

@@ -303,6 +303,18 @@ def test_a_skypilot_cluster(
         ]
 
 
+def test_a_node_on_skypilot(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its id has its server in it, the report its name alone."""
+    stack.clouds["main"] = cast("Cloud", SkyPilotCloud(server().client(), "main"))
+    made = resource("train", f"{CLUSTER}@1a2b3c4d")
+    made["outputs"]["candidate"] |= {"cloud": "skypilot"}
+    stack.state(made)
+    (node,) = spend(capsys)[0]["nodes"]
+    assert (node["actualUsd"], node["notes"]) == (25, [])
+    assert node["hours"] == pytest.approx(10, abs=0.02)
+    assert node["idleUsd"] == pytest.approx(3, abs=0.02)  # 6 hours at the state's 0.5
+
+
 def test_a_stopped_cluster_and_one_that_is_gone(stack: Clouded, capsys: pytest.CaptureFixture[str]) -> None:
     sky = server()
     stack.clouds["main"] = cast("Cloud", SkyPilotCloud(sky.client(), "main"))
