@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from control_plane.gateway import serving
 from control_plane.gateway.call import Message, Receive, Send
 from control_plane.gateway.errors import send_bytes
+from control_plane.gateway.exchange import Asgi
 from control_plane.settings import Settings
 from tests.unit.control_plane.front.asgi import SECRET, World
 
@@ -52,9 +55,7 @@ class Server:
             writer.close()
 
 
-def serve(
-    use: Callable[[Server], Awaitable[None]], app: serving.Asgi | None = None, **settings: Any
-) -> Server:
+def serve(use: Callable[[Server], Awaitable[None]], app: Asgi | None = None, **settings: Any) -> Server:
     """Runs the server while `use` talks to it, then ends it by SIGTERM."""
     given = Settings.model_validate({"port": 0, **settings})
 
@@ -222,6 +223,44 @@ def test_a_head_that_does_not_come_ends_the_connection(sent, expected):
         assert statuses(await server.say(sent)) == expected
 
     serve(use, header_s=0.01)
+
+
+class Transport(asyncio.Transport):
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def test_a_connection_between_requests_is_kept_for_a_while():
+    async def work() -> None:
+        config = uvicorn.Config(World().app, http="h11", ws="none", log_config=None, access_log=False)
+        connection = serving.bounded(1000, 10)(config=config, server_state=ServerState(), app_state={})
+        transport = Transport()
+        connection.connection_made(transport)
+        for answers in (1, 2):
+            connection.data_received(GOOD)
+            assert not connection.idle_since
+            while transport.written.count(b"HTTP/1.1 200 OK\r\n") < answers:
+                await asyncio.sleep(0)
+            assert connection.idle_since > 0
+            connection.expire(0.0, connection.idle_since - 1.0)
+            assert not transport.closed
+        connection.expire(0.0, connection.idle_since)
+        assert transport.closed
+
+    asyncio.run(work())
 
 
 def test_a_slow_body_is_answered_and_the_connection_ends():

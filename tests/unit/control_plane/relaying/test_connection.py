@@ -353,3 +353,67 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContex
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file)
     return tls, made.public_bytes(serialization.Encoding.DER)
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=12), st.integers(1, 4), st.integers(0, 3)
+)
+def test_pumped_pieces_are_all_of_the_body_however_often_the_taker_stops(pieces, stops_after, before):
+    """Taken as they come, or from what came while nobody took anything."""
+
+    async def work() -> None:
+        connection, transport, _ = opened()
+        asked = asyncio.ensure_future(connection.ask(b"GET / HTTP/1.1\r\n\r\n", b""))
+        await asyncio.sleep(0)
+        connection.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        answer = await asked
+        for piece in pieces[:before]:
+            connection.data_received(b"%x\r\n%b\r\n" % (len(piece), piece))
+        taken: list[bytes] = []
+        since_stop: int = 0
+
+        def consume(data: bytes) -> bool:
+            nonlocal since_stop
+            taken.append(data)
+            since_stop = (since_stop + 1) % stops_after
+            return since_stop != 0
+
+        async def take_all() -> None:
+            while not await answer.pump(consume):
+                await asyncio.sleep(0)
+
+        taking = asyncio.ensure_future(take_all())
+        for piece in pieces[before:]:
+            await asyncio.sleep(0)
+            connection.data_received(b"%x\r\n%b\r\n" % (len(piece), piece))
+        connection.data_received(b"0\r\n\r\n")
+        await asyncio.wait_for(taking, 5)
+        assert b"".join(taken) == b"".join(pieces)
+        assert connection.usable
+        assert not transport.paused
+
+    run(work)
+
+
+def test_what_the_taker_of_a_pumped_body_raises_ends_the_pump():
+    async def work() -> None:
+        connection, _, _ = opened()
+        asked = asyncio.ensure_future(connection.ask(b"GET / HTTP/1.1\r\n\r\n", b""))
+        await asyncio.sleep(0)
+        connection.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        answer = await asked
+
+        def consume(data: bytes) -> bool:
+            raise Lost(data.decode())
+
+        pumping = asyncio.ensure_future(answer.pump(consume))
+        await asyncio.sleep(0)
+        connection.data_received(b"3\r\nbad\r\n4\r\nnext\r\n")
+        with pytest.raises(Lost, match="bad"):
+            await pumping
+        assert await answer.read() == b"next"
+        connection.connection_lost(None)
+        with pytest.raises(Lost):
+            await answer.pump(consume)
+
+    run(work)

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.gateway.call import Call, Endpoint, Message, Outcome
+from control_plane.gateway.call import SENT, Call, Endpoint, Message, Outcome
 from control_plane.gateway.declared import Declared, Node
 from control_plane.gateway.parsing import Parser
 from control_plane.gateway.relaying.relay import NodeRelay
@@ -36,8 +36,18 @@ class Client:
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """Takes two of three at once, as the server does, and is slow with the others."""
+        if len(self.messages) % 3:
+            self._take(message)
+            return SENT
+        return self._take_slowly(message)
+
+    async def _take_slowly(self, message: Message) -> None:
         await asyncio.sleep(0)
+        self._take(message)
+
+    def _take(self, message: Message) -> None:
         self.messages.append(message)
         if message["type"] == "http.response.body":
             self.got_something.set()
