@@ -1,8 +1,8 @@
 """Runs the `run:` steps of pipeline files as GitHub's and GitLab's runners do, in a checkout on this machine.
 
 What only a runner can do is recognised and replaced: checkout (the checkout is there), setup-python and
-`make engine` (Python, packages and engine are there), artefacts (copied to a folder and back). Any other action is
-an error. Expressions are evaluated as far as the files use them.
+`make engine` (Python, packages and engine are there), artefacts (copied to a folder and back). Any other
+action is an error. Expressions are evaluated as far as the files use them.
 """
 
 from __future__ import annotations

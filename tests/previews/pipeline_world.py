@@ -1,4 +1,4 @@
-"""A user's repository with a stack of its own, its state in PostgreSQL, and a stand-in for the site of its CI."""
+"""A user's repository with a stack, its state in PostgreSQL, and a stand-in for the site of its CI."""
 
 from __future__ import annotations
 
@@ -244,6 +244,16 @@ class World:
         )
         found = re.search(r'"pid":(\d+)', rows)
         return int(found[1]) if found else None
+
+    def plant_lock(self, pid: int, user: str, host: str) -> None:
+        """A lock as an engine elsewhere would have written it."""
+        content = {"pid": pid, "username": user, "hostname": host, "timestamp": "2027-01-01T00:00:00Z"}
+        key = f"{self.database}/.pulumi/locks/organization/gpuplane/{STACK}/planted.json"
+        self.server.sql(
+            f"INSERT INTO pulumi_state (key, data) VALUES ('{key}', jsonb_build_object('data', "
+            f"encode(convert_to('{json.dumps(content, separators=(',', ':'))}', 'UTF8'), 'base64')))",
+            self.database,
+        )
 
     def close(self) -> None:
         """Stops the emulated clouds that a job of a fork has started."""
