@@ -50,7 +50,7 @@ test: engine ## All tests; the parts that keep both cores busy by themselves run
 	test -z "$$failed"
 
 test-unit: venv ## Tests that start no engine
-	$(PY) -m pytest tests/unit tests/contract tests/contract_client tests/test_hygiene.py
+	$(PY) -m pytest tests/unit policies tests/contract tests/contract_client tests/test_hygiene.py
 
 test-engine: engine ## Tests that run the real engine
 	$(PY) -m pytest tests/engine

@@ -79,6 +79,7 @@ class GpuStack:
         kubernetes = self.kubernetes.outputs()
         return {
             **({"kubernetes": kubernetes} if kubernetes else {}),
+            **({"tags": dict(tags)} if (tags := self._config.settings.tags) else {}),
             "nodes": pulumi.Output.all(
                 **{name: cluster.details() for name, cluster in self.clusters.items()}
             ).apply(dict),  # `all` of nothing at all is a list

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from stack_config.errors import StackConfigError
 from stack_config.explain import explain
 from stack_config.models import StackFile
+from stack_config.policies import Policies
 from stack_config.resolved import StackConfig
 from stack_config.rules import broken_rules
 from stack_config.stack_file import stack_file_name
@@ -53,7 +54,25 @@ def load(values: Mapping[str, object], stack: str) -> StackConfig:
         redis_services=parsed.redis_services,
         model_servers=parsed.model_servers,
         control_plane=parsed.control_plane,
+        policies=parsed.policies,
         skypilot_servers=parsed.skypilot_servers,
         skypilot_clusters=parsed.skypilot_clusters,
         skypilot_tenants=parsed.skypilot_tenants,
     )
+
+
+def load_policies(section: object, stack: str) -> Policies:
+    """Checks the section `policies` alone: for who reads nothing else of a stack.
+
+    Args:
+        section: Its value, as parsed JSON.
+        stack: Name of the stack, for the name of its file in errors.
+
+    Raises:
+        StackConfigError: It breaks a rule.
+    """
+    values = {"policies": section}
+    try:
+        return StackFile.model_validate_json(json.dumps(values), by_alias=True, by_name=False).policies
+    except ValidationError as error:
+        raise StackConfigError(stack_file_name(stack), explain(error, values)) from None

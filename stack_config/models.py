@@ -14,6 +14,7 @@ from stack_config.control_plane import ControlPlane
 from stack_config.databases import PostgresServer, RedisServer
 from stack_config.kubernetes_clusters import AksCluster, EksCluster, GkeCluster
 from stack_config.model_servers import ModelServerSpec
+from stack_config.policies import Policies
 from stack_config.shape import Model, Usd
 from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
@@ -290,7 +291,7 @@ class Cluster(Model):
 
 
 class Settings(Model):
-    """Numbers that hold for the whole stack."""
+    """What holds for the whole stack."""
 
     settle_s: int = Field(
         default=60,
@@ -307,6 +308,10 @@ class Settings(Model):
         le=1000,
         allow_inf_nan=False,
         description="`gpuplane up --plan` refuses a node dearer than planned by more than this, percent.",
+    )
+    tags: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default_factory=dict,
+        description="Whose the stack is, such as `owner` and `cost-centre`: the stack's output `tags`.",
     )
 
 
@@ -355,4 +360,7 @@ class StackFile(Model):
     control_plane: ControlPlane | None = Field(
         default=None, description="The gateway in front of the clusters; none if left out or empty."
     )
-    settings: Settings = Field(default=Settings(), description="Numbers that hold for the whole stack.")
+    settings: Settings = Field(default=Settings(), description="What holds for the whole stack.")
+    policies: Policies = Field(
+        default=Policies(), description="Limits that the policies hold; docs/policies.md."
+    )

@@ -11,7 +11,14 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stack_config import control_plane, databases, kubernetes_clusters, model_servers, skypilot_kubernetes
+from stack_config import (
+    control_plane,
+    databases,
+    kubernetes_clusters,
+    model_servers,
+    policies,
+    skypilot_kubernetes,
+)
 from stack_config.models import (
     CandidateGroup,
     Cluster,
@@ -43,6 +50,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     *databases.SECTIONS,
     *model_servers.SECTIONS,
     *control_plane.SECTIONS,
+    *policies.SECTIONS,
 )
 
 _HEAD = """\

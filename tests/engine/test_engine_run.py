@@ -181,8 +181,8 @@ def test_the_policy_pack_finds_a_node_without_its_guard(make):
     )
     project.write(NODES, "nodes.py")
     output = project.pulumi("preview", "--policy-pack", str(ROOT / "policies"), status=1)
-    assert "[mandatory]" in output and "GPU node 'b' does not depend on a LeakGuard" in output
-    assert "GPU node 'a'" not in output
+    assert "[mandatory]" in output and "GpuNode 'b' does not depend on a LeakGuard" in output
+    assert "GpuNode 'a'" not in output
     project.write("from nodes import GpuNode, LeakGuard\nguard = LeakGuard()\nGpuNode('a', guard)\n")
     assert "gpuplane" in project.pulumi("up", "--yes", "--policy-pack", str(ROOT / "policies"))
 
