@@ -17,6 +17,7 @@ from dynamic_providers.gateway_node import GatewayNode
 from dynamic_providers.generated_secret import GeneratedSecret
 from dynamic_providers.gpu_node import GpuNode
 from dynamic_providers.local_service import LocalService
+from dynamic_providers.node_certificate import NodeCertificate
 from stack_config import ControlPlane as Section
 from stack_config import Served
 from stack_config.control_plane import keys_of
@@ -108,9 +109,22 @@ class ControlPlane(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=list(args.before)),
         )
         self.nodes = {}
+        self._certificates: dict[str, NodeCertificate] = {}
         self.url = service.url
         self.openai_base_url = self.url.apply(lambda url: f"{url}/v1")
         self.register_outputs({"url": self.url, "openaiBaseUrl": self.openai_base_url})
+
+    def node_tls(self, cluster: str, rotation: str, name: str) -> Mapping[str, Any]:
+        """Declares a node's key and certificate; gives the node's input `tls`.
+
+        Args:
+            cluster: Its cluster, one of those that are served.
+            rotation: Another text makes another certificate, and with it another node.
+            name: Its name.
+        """
+        made = NodeCertificate(f"{SERVICE}-tls-{name}", node=name, rotation=rotation, opts=self._inside)
+        self._certificates[name] = made
+        return {"port": self._args.served[cluster].port, "pem": secret(made.pem)}
 
     def register(self, cluster: str, name: str, node: GpuNode) -> GatewayNode:
         """Declares a node's entry in the gateway's table; it goes before the node does.
@@ -135,7 +149,9 @@ class ControlPlane(pulumi.ComponentResource):
             inputs["maxInFlight"] = served.spec.max_in_flight
         if served.spec.router:
             inputs["router"] = True
-        if cluster in self._args.plain_http:
+        if name in self._certificates:
+            inputs["tlsSha256"] = self._certificates[name].sha256
+        elif cluster in self._args.plain_http:
             inputs["allowPlainHttp"] = True
         self.nodes[name] = GatewayNode(f"{SERVICE}-{name}", inputs, self._inside)
         return self.nodes[name]

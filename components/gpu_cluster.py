@@ -26,6 +26,8 @@ class GpuClusterArgs(BaseModel):
         weights_cache: Node class and the disk that its nodes share in each place; None for none.
         env: Further environment variables, where outputs of other resources flow into the nodes; secret.
         api_key: Key that the nodes ask of their callers, instead of the cluster's own; secret.
+        node_tls: Makes key and certificate of each node, by its name, where its server speaks TLS itself: the
+            node's input `tls`.
         after_node: Declares what comes right after each node, such as its entry in a gateway's table: with
             `rolling` the next node waits for it.
     """
@@ -39,6 +41,7 @@ class GpuClusterArgs(BaseModel):
     weights_cache: tuple[str, WeightsCache] | None = None
     env: dict[str, pulumi.Output[str] | str] = Field(default_factory=dict, repr=False)
     api_key: pulumi.Output[str] | str | None = Field(default=None, repr=False)
+    node_tls: Callable[[str], Mapping[str, Any]] | None = None
     after_node: Callable[[str, GpuNode], pulumi.Resource] | None = None
 
 
@@ -74,9 +77,10 @@ class GpuCluster(pulumi.ComponentResource):
         before: list[pulumi.Resource] = []
         for node in node_names(name, cluster.nodes):
             adopt = {"adoptId": cluster.adopt_ids[node]} if node in cluster.adopt_ids else {}
+            tls = {"tls": args.node_tls(node)} if args.node_tls is not None else {}
             nodes[node] = GpuNode(
                 node,
-                {**common, **adopt, "guard": args.guard},
+                {**common, **adopt, **tls, "guard": args.guard},
                 pulumi.ResourceOptions(
                     parent=self,
                     depends_on=before,

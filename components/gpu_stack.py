@@ -11,7 +11,7 @@ import pulumi
 from components.cost_table import NodeCost, cost_table
 from components.gpu_cluster import GpuCluster, GpuClusterArgs
 from components.kubernetes_clusters import KubernetesClusters
-from components.node_args import api_key_of, secret
+from components.node_args import api_key_of, rotation, secret
 from components.sky_pilot_clusters import SkyPilotClusters
 from components.sky_pilot_servers import check_servers, server_args
 from components.stack_services import StackServices
@@ -129,8 +129,14 @@ class GpuStack:
         plane = self.control_plane
         if plane is None or cluster not in plane.upstream_keys:
             return {}
+        own_tls = self._config.own_tls(cluster)
         return {
             "api_key": plane.upstream_keys[cluster],
+            **(
+                {"node_tls": partial(plane.node_tls, cluster, rotation(self._config.clusters[cluster]))}
+                if own_tls
+                else {}
+            ),
             "after_node": partial(plane.register, cluster),
         }
 

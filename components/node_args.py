@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,6 +83,16 @@ def node_args(
 def api_key_of(cluster: Cluster) -> str | None:
     """The key that the stack file gives a cluster, in clear text."""
     return None if cluster.api_key is None else cluster.api_key.get_secret_value()
+
+
+def rotation(cluster: Cluster) -> str:
+    """Another text for whatever replaces all nodes of a cluster on clouds that change nothing in place.
+
+    What is not in it (environment, startup script) may be secret; such a node keeps its certificate.
+    """
+    fields = ("image", "args", "volume_gb", "volume_path", "ports", "ssh_public_keys", "replace_trigger")
+    said = json.dumps([getattr(cluster, name) for name in fields])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def secret(value: pulumi.Input[str]) -> pulumi.Output[str]:

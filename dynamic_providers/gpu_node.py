@@ -286,8 +286,8 @@ class GpuNode(dynamic.Resource, module="gpu", name="GpuNode"):
     Args:
         name: Name of the resource; `node` if that is not given.
         args: Inputs by their camelCase names, see `dynamic_providers.inputs.NodeInputs`. `guard` must be the
-            id of the stack's LeakGuard; `env`, `startup` and `readiness` are made secret, as they may hold
-            keys.
+            id of the stack's LeakGuard; `env`, `startup`, `readiness` and `tls` are made secret, as they may
+            hold keys.
         opts: Resource options. `delete_before_replace` is on unless it is set: no node has to exist twice.
     """
 
@@ -311,7 +311,7 @@ class GpuNode(dynamic.Resource, module="gpu", name="GpuNode"):
         self, name: str, args: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         props: dict[str, Any] = {"node": name, **args}
-        for key in ("env", "startup", "readiness"):
+        for key in ("env", "startup", "readiness", "tls"):
             if key in props:
                 props[key] = pulumi.Output.secret(props[key])
         opts = opts or pulumi.ResourceOptions()

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from dynamic_providers.base import Inputs
 from gpu_clouds import marker
 from gpu_clouds.models import Candidate, CapacityType, InstanceTemplate
+from gpu_clouds.node_tls import certificate_of, with_tls
 from gpu_clouds.provisioning import NodeRequest
 from gpu_clouds.readiness import Readiness
 from gpu_clouds.weights_cache import CacheRequest, slug
@@ -117,6 +118,18 @@ class ReadinessInput(Inputs):
         )
 
 
+class NodeTlsInput(Inputs):
+    """TLS that the node's server speaks itself, on one of its http ports.
+
+    Attributes:
+        port: The port.
+        pem: Key and certificate, PEM one after the other, in base64; secret.
+    """
+
+    port: int = Field(ge=1, le=65535)
+    pem: str = Field(min_length=1, repr=False)
+
+
 class NodeInputs(Inputs):
     """Inputs of a GpuNode.
 
@@ -138,6 +151,7 @@ class NodeInputs(Inputs):
         startup: Script at the first boot of a virtual machine.
         ssh_public_keys: Keys that may log in.
         readiness: When the node counts as usable.
+        tls: TLS that its server speaks itself; the launch hands it key and certificate. Secret.
         keep_on_failure: Leave a node that never got ready, to look at it.
         max_hourly_usd: Cap on the node's price, USD per hour.
         budget_hourly_usd: Cap on the price of all nodes of its cluster, USD per hour.
@@ -165,6 +179,7 @@ class NodeInputs(Inputs):
     startup: str = Field(default="", repr=False)
     ssh_public_keys: tuple[str, ...] = ()
     readiness: ReadinessInput = ReadinessInput()
+    tls: NodeTlsInput | None = Field(default=None, repr=False)
     keep_on_failure: bool = False
     max_hourly_usd: float | None = Field(default=None, gt=0)
     budget_hourly_usd: float | None = Field(default=None, gt=0)
@@ -183,6 +198,9 @@ class NodeInputs(Inputs):
 
     def template(self) -> InstanceTemplate:
         """What runs on the node."""
+        env, args = self.env, self.args
+        if self.tls is not None:
+            env, args = with_tls(env, args, self.tls.pem)
         return InstanceTemplate(
             image=self.image,
             template_id=self.template_id,
@@ -190,8 +208,8 @@ class NodeInputs(Inputs):
             volume_gb=self.volume_gb,
             volume_path=self.volume_path,
             ports=self.ports,
-            env=self.env,
-            args=self.args,
+            env=env,
+            args=args,
             startup=self.startup,
             ssh_public_keys=self.ssh_public_keys,
         )
@@ -214,7 +232,7 @@ class NodeInputs(Inputs):
             template=self.template(),
             order=self.order,
             replace_trigger=self.replace_trigger,
-            readiness=self.readiness.readiness(),
+            readiness=self._readiness(),
             keep_on_failure=self.keep_on_failure,
             max_hourly_usd=cap,
             wait_for_capacity_min=self.wait_for_capacity_min,
@@ -225,6 +243,12 @@ class NodeInputs(Inputs):
             expires_at=self.expires_at,
             first_listing_once=run.first_listing_once,
         )
+
+    def _readiness(self) -> Readiness:
+        asked = self.readiness.readiness()
+        if self.tls is None or (asked.kind, asked.port) != ("http", self.tls.port):
+            return asked
+        return replace(asked, certificate=certificate_of(self.tls.pem))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gpu_clouds import catalog
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.models import Candidate, InstanceState
 
-REPLACING = frozenset({"guard", "node", "replaceTrigger", "weightsCache"})
+REPLACING = frozenset({"guard", "node", "replaceTrigger", "weightsCache", "tls"})
 """Another value is another node, whatever its cloud can do."""
 
 GROWING = frozenset({"weightsCache.sizeGb"})

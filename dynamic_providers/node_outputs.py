@@ -10,7 +10,8 @@ from dynamic_providers.estimates import candidate_output
 from dynamic_providers.inputs import NodeInputs
 from gpu_clouds import marker
 from gpu_clouds.marker import Marker
-from gpu_clouds.models import Candidate, CapacityType, Instance, InstanceState
+from gpu_clouds.models import Candidate, CapacityType, Endpoint, Instance, InstanceState
+from gpu_clouds.readiness import with_https
 
 COMPUTED = (
     "candidate",
@@ -57,7 +58,7 @@ def node_outputs(
         "candidate": candidate_output(candidate),
         "instanceId": instance.id,
         "marker": instance.name,
-        **_seen(instance, candidate),
+        **_seen(instance, candidate, inputs),
         "state": str(state),
     }
     if hourly_usd is not None:
@@ -68,7 +69,7 @@ def node_outputs(
 def refreshed(outs: Mapping[str, Any], instance: Instance) -> dict[str, Any]:
     """Old outputs with what the cloud shows now; a drifted image also shows as the input that it is."""
     candidate_gpu = outs.get("gpu", "")
-    new = {**outs, **_seen(instance, None)}
+    new = {**outs, **_seen(instance, None, outs)}
     new["gpu"] = instance.gpu or candidate_gpu
     new["gpuCount"] = instance.gpu_count or outs.get("gpuCount", 0)
     new["region"] = instance.region or outs.get("region", "")
@@ -132,12 +133,22 @@ def is_ours(outs: Mapping[str, Any]) -> bool:
     return found is not None and (found.owner, found.stack_id) == (marker.DECLARED, outs.get("guard"))
 
 
-def _seen(instance: Instance, candidate: Candidate | None) -> dict[str, Any]:
+def _seen(instance: Instance, candidate: Candidate | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    own_tls = inputs.get("tls")
+    port = int(own_tls["port"]) if isinstance(own_tls, Mapping) else 0
     return {
         "cloud": instance.cloud,
         "region": instance.region,
         "gpu": instance.gpu or (candidate.gpu if candidate else ""),
         "gpuCount": instance.gpu_count or (candidate.gpu_count if candidate else 0),
-        "endpoints": [{"port": e.port, "protocol": e.protocol, "url": e.url} for e in instance.endpoints],
+        "endpoints": [
+            {"port": e.port, "protocol": e.protocol, "url": _url(e, port)} for e in instance.endpoints
+        ],
         "ssh": instance.ssh,
     }
+
+
+def _url(endpoint: Endpoint, own_tls_port: int) -> str:
+    """Its address; a cloud does not know that what runs on a port speaks TLS."""
+    https = endpoint.protocol == "http" and endpoint.port == own_tls_port
+    return with_https(endpoint.url) if https else endpoint.url

@@ -85,6 +85,8 @@ class Emulators:
     async def close(self) -> None:
         """Saves what is saved at a clean end only, and closes all ports."""
         self._store.write([("saved", "counters", self.journal.dump())])
+        if self.frame.ports is not None:
+            await self.frame.ports.close()
         for cloud in self.clouds.values():
             await cloud.close()
         self._database.close()

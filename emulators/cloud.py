@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from emulators.clock import EmulatedClock
 from emulators.faults import Faults
 from emulators.http import Answer, Request
+from emulators.real_ports import RealPorts
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Frame:
         database: Where state is kept; see `emulators.store.Store`.
         settle: Lets everything happen that is due by now.
         save_clock: Keeps the time over a restart.
+        ports: Opens ports of nodes for real; None where there is no server.
     """
 
     clock: EmulatedClock
@@ -30,6 +32,7 @@ class Frame:
     database: sqlite3.Connection
     settle: Callable[[], None] = lambda: None
     save_clock: Callable[[], None] = lambda: None
+    ports: RealPorts | None = None
 
     def advance(self, seconds: float) -> None:
         """Moves time forward; what is due then happens."""

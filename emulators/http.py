@@ -32,6 +32,7 @@ class Request:
         route: The path with its variable parts named, set by whoever answers; what the counters count by.
         plane: `api` for calls to the cloud, `node` for traffic to a rented node.
         account: Whose key it carried, once known.
+        encrypted: Whether it came by TLS.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     route: str = ""
     plane: str = "api"
     account: str = ""
+    encrypted: bool = False
 
     def json(self) -> object:
         """The body as JSON.
@@ -120,6 +122,7 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
         body=b"".join(parts),
+        encrypted=scope.get("scheme") == "https",
     )
 
 

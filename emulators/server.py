@@ -23,6 +23,7 @@ from emulators.clock import SettingError, time_scale
 from emulators.folder import Folder
 from emulators.http import Scope
 from emulators.processes import start_time
+from emulators.real_ports import App, RealPorts
 
 _log = logging.getLogger("emulators")
 _connections: dict[tuple[str, int], asyncio.Transport] = {}
@@ -119,20 +120,8 @@ async def _serve(
             emulators.clouds[name].change_settings(changes)
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         endpoints["clouds"] = {name: cloud.endpoints(base) for name, cloud in emulators.clouds.items()}
-        server = _Server(
-            uvicorn.Config(
-                emulators,
-                http=_Protocol,
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-                timeout_keep_alive=75,
-            )
-        )
+        server = _server(emulators)
+        emulators.frame.ports = RealPorts(emulators, _server)
         await emulators.start()
 
         def end() -> None:
@@ -153,6 +142,23 @@ async def _serve(
     finally:
         await emulators.close()
         sys.stdout.flush()
+
+
+def _server(app: App) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=75,
+        )
+    )
 
 
 def _raise_file_limit() -> None:

@@ -44,6 +44,8 @@ class Readiness:
         gpus: How many GPUs that are.
         ssh_key: Private key for SSH, its text; empty for `ssh_key_file`.
         ssh_key_file: Path of a private key on this machine; see `NodeSsh.run` for what is used without one.
+        certificate: For `http`: the certificate (PEM) of a node that speaks TLS itself; it is asked over
+            https then, and no other certificate will do.
 
     Raises:
         ValidationError: What is asked can't be asked.
@@ -60,6 +62,7 @@ class Readiness:
     gpus: int = 1
     ssh_key: str = field(default="", repr=False)
     ssh_key_file: str = ""
+    certificate: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
@@ -134,8 +137,16 @@ def probe(instance: Instance, readiness: Readiness) -> ProbeResult:
     if not url:
         return ProbeResult(False, f"no {readiness.kind} address for port {readiness.port} yet")
     if readiness.kind == "http":
+        if readiness.certificate:
+            url = with_https(url)
         return _probe_http(url.rstrip("/") + readiness.path, readiness)
     return _probe_tcp(url, readiness)
+
+
+def with_https(url: str) -> str:
+    """The address of a port that turned out to speak TLS."""
+    scheme, _, rest = url.partition("://")
+    return f"https://{rest}" if scheme == "http" else url
 
 
 @functools.cache
@@ -146,10 +157,24 @@ def _made_tls() -> ssl.SSLContext:
 _one_makes_it = threading.Lock()
 
 
-def _tls() -> ssl.SSLContext:
+def _tls(certificate: str) -> ssl.SSLContext:
     """Reading the certificates takes 30 ms: too much for every probe of a large fleet."""
+    if certificate:
+        return only(certificate)
     with _one_makes_it:  # all nodes get ready at once, and `cache` alone lets everybody make one then
         return _made_tls()
+
+
+def only(certificate: str) -> ssl.SSLContext:
+    """Trusts this certificate and no other, whatever name it has.
+
+    Args:
+        certificate: As PEM.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=certificate)
+    return context
 
 
 def _probe_http(url: str, readiness: Readiness) -> ProbeResult:
@@ -157,14 +182,17 @@ def _probe_http(url: str, readiness: Readiness) -> ProbeResult:
     try:
         # A connection of its own for each probe: a node that restarts must not be judged by a stale one.
         # A proxy of the environment is for the network, not for this machine.
-        client = httpx.Client(verify=_tls(), timeout=limit, trust_env=not is_loopback(url))
+        context = _tls(readiness.certificate)
+        client = httpx.Client(verify=context, timeout=limit, trust_env=not is_loopback(url))
         with client, client.stream("GET", url, headers=dict(readiness.headers)) as answer:
             if answer.is_success:
                 return ProbeResult(True)
             hint = ": the readiness headers are not accepted" if answer.status_code in (401, 403) else ""
             return ProbeResult(False, f"{where} answers HTTP {answer.status_code}{hint}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return ProbeResult(False, f"{where} does not answer ({type(error).__name__})")
+        other = readiness.certificate and "CERTIFICATE_VERIFY_FAILED" in str(error)
+        hint = "shows another certificate than it was given" if other else "does not answer"
+        return ProbeResult(False, f"{where} {hint} ({type(error).__name__})")
 
 
 def _probe_tcp(url: str, readiness: Readiness) -> ProbeResult:

@@ -105,6 +105,11 @@ class GatewayCluster(Model):
         le=3600,
         description="How long a node that is to go may finish its answers, seconds.",
     )
+    tls: bool | None = Field(
+        default=None,
+        description="Whether its nodes speak TLS with a certificate that the stack makes (vLLM's "
+        "`--ssl-keyfile`); if left out, those on Paperspace and Vast.ai do, unless `allowPlainHttp` is set.",
+    )
 
 
 class ControlPlane(Model):

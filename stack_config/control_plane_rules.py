@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from stack_config.control_plane import (
     ControlPlane,
@@ -20,6 +19,7 @@ from stack_config.control_plane import (
 )
 from stack_config.errors import Problem, listing, nearest
 from stack_config.names import name_rule
+from stack_config.node_tls import broken_tls_rules
 from stack_config.resolved import groups_of
 from stack_config.stack_file import Opaque
 
@@ -46,9 +46,6 @@ OWN_SETTINGS = {
 """Settings that the program gives the gateway itself -> the key for it; empty: there is none."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TLS = frozenset({"runpod"})
-"""Clouds whose http ports are behind TLS of their own."""
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def broken_control_plane_rules(file: StackFile) -> Iterator[Problem]:
@@ -211,21 +208,15 @@ def _upstream_key(name: str, cluster: Cluster) -> Iterator[Problem]:
 def _way(name: str, file: StackFile, plane: ControlPlane) -> Iterator[Problem]:
     """The way to every node is closed to others: TLS, or a firewall that lets in the gateway alone."""
     told: set[str] = set()
-    for group in groups_of(file.clusters[name], file.node_classes):
+    groups = groups_of(file.clusters[name], file.node_classes)
+    for group in groups:
         source = file.credentials.get(group.credentials)
-        if not group.enabled or source is None or group.credentials in told or group.cloud in _TLS:
+        if not group.enabled or source is None or group.credentials in told:
             continue
         told.add(group.credentials)
         if group.cloud == "lambda":
             yield from _lambda(name, group.credentials, source)
-        elif not plane.allow_plain_http and not _is_here(source.endpoint):
-            yield Problem(
-                f"gpuplane:clusters.{name}",
-                f"its nodes on {group.cloud} are reached over plain http at a public address, where keys and "
-                "prompts can be read on the way",
-                next_step="leave the cluster out of controlPlane.clusters, use runpod or lambda, or set "
-                "controlPlane.allowPlainHttp: true",
-            )
+    yield from broken_tls_rules(plane, name, file.clusters[name], groups, file.credentials)
 
 
 def _lambda(cluster: str, name: str, source: CredentialSource) -> Iterator[Problem]:
@@ -240,11 +231,3 @@ def _lambda(cluster: str, name: str, source: CredentialSource) -> Iterator[Probl
             continue  # the cloud's own check says what is wrong with it
         if everybody:
             yield Problem(f"{path}[{index}]", "lets everybody reach the nodes", next_step=step)
-
-
-def _is_here(endpoint: str) -> bool:
-    """Whether the cloud is an emulator on this machine."""
-    try:
-        return endpoint == "emulator" or urlsplit(endpoint).hostname in _LOOPBACK
-    except ValueError:
-        return False

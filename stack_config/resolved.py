@@ -19,7 +19,7 @@ from stack_config.models import (
     Settings,
     WeightsCache,
 )
-from stack_config.policies import Policies
+from stack_config.node_tls import own_tls
 from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
 
@@ -69,7 +69,6 @@ class StackConfig:
         redis_services: Redis databases, by name.
         model_servers: Models that are served on Kubernetes, by name.
         control_plane: The gateway in front of the clusters; None for none.
-        policies: Limits that the policies hold.
     """
 
     stack: str
@@ -88,7 +87,6 @@ class StackConfig:
     redis_services: Mapping[str, RedisServer] = field(default_factory=dict)
     model_servers: Mapping[str, ModelServerSpec] = field(default_factory=dict)
     control_plane: ControlPlane | None = None
-    policies: Policies = field(default_factory=Policies)
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
@@ -121,6 +119,14 @@ class StackConfig:
             for name, cluster in self.clusters.items()
             if (found := served(name, self.control_plane, cluster.args, cluster.ports)) is not None
         }
+
+    def own_tls(self, cluster: str) -> bool:
+        """Whether the nodes of a served cluster speak TLS with a certificate that the stack makes."""
+        spec, plane = self.clusters[cluster], self.control_plane
+        groups = groups_of(spec, self.node_classes)
+        return plane is not None and own_tls(
+            plane, cluster, groups, self.credentials, has_image=bool(spec.image)
+        )
 
     def node_names(self) -> tuple[str, ...]:
         """Names of all declared nodes."""

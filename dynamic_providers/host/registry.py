@@ -35,6 +35,9 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
             "dynamic_providers.sky_pilot_workspace:SkyPilotWorkspaceProvider"
         ),
         "pulumi-python:dynamic/gateway:GatewayNode": "dynamic_providers.gateway_node:GatewayNodeProvider",
+        "pulumi-python:dynamic/gateway:NodeCertificate": (
+            "dynamic_providers.node_certificate:NodeCertificateProvider"
+        ),
         "pulumi-python:dynamic/local:GeneratedSecret": (
             "dynamic_providers.generated_secret:GeneratedSecretProvider"
         ),

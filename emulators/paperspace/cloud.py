@@ -109,6 +109,19 @@ class Paperspace:
     def settle(self) -> None:
         """Does what is due by now."""
         self.fleet.settle()
+        self._open_ports()
+
+    def _open_ports(self) -> None:
+        ports = self._frame.ports
+        if ports is None or not self._settings.real_ports:
+            return
+        wanted = set()
+        for machine in self.fleet.all():
+            for port in machine.ports if machine.serves else ():
+                path = f"{PREFIX}{machine.id}-{port}"
+                wanted.add(path)
+                ports.open(path, machine.certificate, port)
+        ports.keep_only(PREFIX, wanted)
 
     def endpoints(self, base: str) -> dict[str, str]:
         """Addresses for endpoints.json."""

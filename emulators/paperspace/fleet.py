@@ -15,7 +15,7 @@ from emulators.paperspace.catalogue import TYPES
 from emulators.paperspace.machine import Event, Machine, stamp
 from emulators.paperspace.objects import Objects
 from emulators.paperspace.problems import NO_CAPACITY
-from emulators.paperspace.script import exported, served_model
+from emulators.paperspace.script import certificate_of, exported, published_ports, served_model
 from emulators.paperspace.settings import Settings
 from emulators.store import Store
 
@@ -286,6 +286,8 @@ class Fleet:
             machine.booted = True
             machine.env = exported(str(script["script"]))
             machine.model = served_model(str(script["script"]))
+            machine.certificate = certificate_of(str(script["script"]), machine.env)
+            machine.ports = published_ports(str(script["script"]))
 
     def _plan_shutdown(self, machine: Machine, at: float) -> None:
         hours = machine.options.get("autoShutdownTimeout")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from emulators.node_tls import NO_SERVER
 from emulators.paperspace.catalogue import GB, LONG_REGIONS, TYPES
 from emulators.paperspace.settings import Settings
 
@@ -23,6 +24,8 @@ class Machine:
         script_id: The startup script that it was launched with.
         env: What that script set at boot.
         model: The model that what it started serves; empty where that does not tell.
+        certificate: Key and certificate of that server, see `emulators.node_tls`.
+        ports: Ports that its container publishes.
         booted: Whether it found its script, if it was launched with one.
         rate: USD per hour while it is not off.
         plan: What happens when: [time, what], in order.
@@ -52,6 +55,8 @@ class Machine:
     script_id: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     model: str = ""
+    certificate: str = field(default="", repr=False)
+    ports: list[int] = field(default_factory=list)
     booted: bool = False
     rate: float = 0.0
     plan: list[list[Any]] = field(default_factory=list)
@@ -66,7 +71,8 @@ class Machine:
     @property
     def serves(self) -> bool:
         """Whether something answers on its ports."""
-        return self.state == "ready" and self.deleted_at is None and (self.booted or self.script_id is None)
+        started = self.booted and self.certificate != NO_SERVER
+        return self.state == "ready" and self.deleted_at is None and (started or self.script_id is None)
 
     def record(self) -> dict[str, Any]:
         """As JSON, for the store."""
@@ -133,7 +139,7 @@ def machine_view(machine: Machine, settings: Settings) -> dict[str, Any]:
         "region": region_view(machine.region, settings),
         "privateIp": None,
         "networkId": machine.network_id,
-        "publicIp": machine.public_ip,
+        "publicIp": "127.0.0.1" if machine.public_ip and settings.real_ports else machine.public_ip,
         "publicIpType": machine.public_ip_type,
         "autoShutdownEnabled": options.get("autoShutdownEnabled", False),
         "autoShutdownTimeout": options.get("autoShutdownTimeout"),

@@ -39,6 +39,8 @@ class Nodes:
         machine = self._fleet.any(match["id"]) if match else None
         if match is None or machine is None or not machine.serves:
             raise CutConnection
+        if machine.certificate and not request.encrypted:
+            raise CutConnection
         if machine.unusable:
             return error_page(500)
         node = ServingNode(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from emulators.node_tls import served_certificate
+
 _EXPORT = re.compile(r"^export ([A-Za-z_][A-Za-z0-9_]*)=", re.MULTILINE)
 
 
@@ -25,20 +27,41 @@ def exported(script: str) -> dict[str, str]:
 
 def served_model(script: str) -> str:
     """The model that the container of a script serves, by its arguments; empty where they do not tell."""
-    for line in script.splitlines():
-        if not line.startswith("docker run "):
-            continue
-        try:
-            words = shlex.split(line)
-        except ValueError:
-            continue
-        for flag in ("--served-model-name", "--model"):
-            for index, word in enumerate(words):
-                if word == flag and index + 1 < len(words):
-                    return words[index + 1]
-                if word.startswith(f"{flag}="):
-                    return word.partition("=")[2]
+    words = _container(script)
+    for flag in ("--served-model-name", "--model"):
+        for index, word in enumerate(words):
+            if word == flag and index + 1 < len(words):
+                return words[index + 1]
+            if word.startswith(f"{flag}="):
+                return word.partition("=")[2]
     return ""
+
+
+def published_ports(script: str) -> list[int]:
+    """The ports of the machine that its container publishes."""
+    return [int(text.partition(":")[0]) for text in _values(_container(script), "--publish")]
+
+
+def certificate_of(script: str, env: dict[str, str]) -> str:
+    """Key and certificate of the container's server, see `served_certificate`."""
+    words = _container(script)
+    mounts = {inside: outside for outside, inside, *_ in (m.split(":") for m in _values(words, "--volume"))}
+    return served_certificate(script, env, words, mounts)
+
+
+def _container(script: str) -> list[str]:
+    """The words of the first `docker run`; none where there is none."""
+    for line in script.splitlines():
+        if line.startswith("docker run "):
+            try:
+                return shlex.split(line)
+            except ValueError:
+                continue
+    return []
+
+
+def _values(words: list[str], option: str) -> list[str]:
+    return [words[index + 1] for index, word in enumerate(words[:-1]) if word == option]
 
 
 def _word(text: str, at: int) -> tuple[str | None, int]:

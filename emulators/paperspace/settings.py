@@ -74,6 +74,8 @@ class Settings:
         latency_s: Added to every answer of the API.
         clock_skew_s: Added to every time stamp that the API writes.
         tokens_per_s: Speed at which a node's model streams; 0: as fast as it can.
+        real_ports: Ports of machines are open on 127.0.0.1, and that is the address that the API tells. A
+            port is one machine's at a time: it has the same number there.
         seed: Of the ids.
     """
 
@@ -106,6 +108,7 @@ class Settings:
     latency_s: float = 0.0
     clock_skew_s: float = 0.0
     tokens_per_s: float = 0.0
+    real_ports: bool = False
     seed: int = 0
 
     def merged(self, changes: Mapping[str, Any]) -> Settings:

@@ -98,6 +98,7 @@ def rent(call: Call) -> Answer:
         image=body["image"],
         env={str(name): str(value) for name, value in env.items()},
         arguments=[str(word) for word in body.get("args") or []],
+        entrypoint=str(body.get("entrypoint") or ""),
     )
     if bid is not None and (float(bid) < min_bid or call.fault("bid_too_low")):
         machine.stopped = True

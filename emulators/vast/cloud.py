@@ -9,6 +9,7 @@ from typing import Any
 from emulators.clock import SettingError
 from emulators.cloud import Frame
 from emulators.http import Answer, CutConnection, Request
+from emulators.node_tls import NO_SERVER
 from emulators.ratelimit import RateLimiter, Window
 from emulators.store import Store
 from emulators.traffic import ServingNode, error_page, serve
@@ -89,7 +90,9 @@ class Vast:
         machine = self.fleet.any(match["id"]) if match else None
         if match is None or machine is None or int(match["port"]) not in machine.ports:
             raise CutConnection
-        if not machine.serves(self._frame.clock.now(), self._settings):
+        if not machine.serves(self._frame.clock.now(), self._settings) or machine.certificate == NO_SERVER:
+            raise CutConnection
+        if machine.certificate and not request.encrypted:
             raise CutConnection
         if machine.trouble == "unusable":
             return error_page(500)
@@ -97,7 +100,7 @@ class Vast:
             cloud=self.name,
             name=machine.label,
             account=machine.account,
-            model=machine.env.get("MODEL", "tiny-markov"),
+            model=_model(machine),
             api_key=machine.env.get("VLLM_API_KEY", ""),
             alive=lambda: machine.serves(self._frame.clock.now(), self._settings),
             tokens_per_s=lambda: self._settings.tokens_per_s,
@@ -129,7 +132,23 @@ class Vast:
         return ""
 
     def settle(self) -> None:
-        """Nothing is ever due: what an instance is follows from its age."""
+        """Opens and closes ports; all else of an instance follows from its age."""
+        ports = self._frame.ports
+        if ports is None or not self._settings.real_ports:
+            return
+        now, wanted = self._frame.clock.now(), set()
+        for machine in self.fleet.all():
+            if machine.certificate == NO_SERVER or not machine.serves(now, self._settings):
+                continue
+            before = dict(machine.real_ports)
+            for port in machine.ports:
+                path = f"{NODE}{machine.id}-{port}"
+                wanted.add(path)
+                number = ports.open(path, machine.certificate, before.get(str(port), 0))
+                machine.real_ports[str(port)] = number or ports.open(path, machine.certificate)
+            if machine.real_ports != before:
+                self.fleet.save(machine)
+        ports.keep_only(NODE, wanted)
 
     def endpoints(self, base: str) -> dict[str, str]:
         """Addresses for endpoints.json."""
@@ -209,3 +228,12 @@ class Vast:
         if machine is None:
             raise SettingError(f"there is no instance {machine_id!r}")
         return machine
+
+
+def _model(machine: Machine) -> str:
+    """The model that it serves: from its arguments, from MODEL, or the built-in one."""
+    for option in ("--served-model-name", "--model"):
+        for index, word in enumerate(machine.arguments[:-1]):
+            if word == option:
+                return machine.arguments[index + 1]
+    return machine.env.get("MODEL", "tiny-markov")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulators.node_tls import served_certificate
 from emulators.vast.settings import Settings
 
 
@@ -22,6 +23,8 @@ class Machine:
         reported_status: What the API says instead of the true status; empty: the truth.
         deleted_at: When it was destroyed.
         spent: USD, once it has ended.
+        entrypoint: What runs instead of the image's own entry point; empty: nothing does.
+        real_ports: Port of the container -> number of the port that is open for it on 127.0.0.1.
     """
 
     id: int
@@ -42,6 +45,8 @@ class Machine:
     reported_status: str = ""
     deleted_at: float | None = None
     spent: float = 0.0
+    entrypoint: str = ""
+    real_ports: dict[str, int] = field(default_factory=dict)
 
     def status(self, now: float, settings: Settings) -> str | None:
         """Its true status; None: there is none yet."""
@@ -68,6 +73,13 @@ class Machine:
         return (
             self.spent if self.deleted_at is not None else self.rate * max(0.0, now - self.created_at) / 3600
         )
+
+    @property
+    def certificate(self) -> str:
+        """Key and certificate of its server, see `served_certificate`."""
+        shell = self.entrypoint.rpartition("/")[2] in ("sh", "bash") and self.arguments[:1] == ["-c"]
+        script = self.arguments[1] if shell and len(self.arguments) > 1 else ""
+        return served_certificate(script, self.env, self.arguments)
 
     @property
     def ports(self) -> list[int]:
@@ -97,9 +109,9 @@ def view(machine: Machine, now: float, settings: Settings) -> dict[str, Any]:
         "is_bid": machine.is_bid,
         "image_uuid": machine.image,
         "start_date": machine.created_at + settings.clock_skew_s,
-        "public_ipaddr": f"198.51.100.{host}" if running else None,
+        "public_ipaddr": ("127.0.0.1" if settings.real_ports else f"198.51.100.{host}") if running else None,
         "ports": {
-            f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(40000 + port % 20000)}]
+            f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(_outside(machine, port))}]
             for port in machine.ports
         }
         if running
@@ -124,3 +136,7 @@ def summary(machine: Machine, now: float, settings: Settings) -> dict[str, Any]:
         "created_at": machine.created_at,
         "deleted_at": machine.deleted_at,
     }
+
+
+def _outside(machine: Machine, port: int) -> int:
+    return machine.real_ports.get(str(port), 40000 + port % 20000)

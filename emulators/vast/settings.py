@@ -56,6 +56,7 @@ class Settings:
         latency_s: Added to every answer of the API.
         clock_skew_s: Added to every time stamp that the API writes.
         tokens_per_s: Speed at which a node's model streams; 0: as fast as it can.
+        real_ports: Ports of instances are open on 127.0.0.1, and that is the address that the API tells.
     """
 
     keys: dict[str, AccountSettings] = field(default_factory=_default_keys)
@@ -73,6 +74,7 @@ class Settings:
     latency_s: float = 0.0
     clock_skew_s: float = 0.0
     tokens_per_s: float = 0.0
+    real_ports: bool = False
 
     def merged(self, changes: Mapping[str, Any]) -> Settings:
         """These settings with some changed, from JSON.

@@ -7,12 +7,15 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from gpu_clouds import node_tls
 from gpu_clouds.marker import Marker
 from gpu_clouds.models import InstanceTemplate
 
 _NAME = re.compile(r"(?P<marker>.+)\.(?P<at>\d{1,12})\.(?P<ports>(?:\d{1,5}[ht](?:-\d{1,5}[ht])*)?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SSH_PORT = 22
+_TLS_FILE = "/var/lib/gpuplane/tls.pem"
+"""Where the machine has what its container finds at `node_tls.FILE`."""
 _LETTERS = {"http": "h", "tcp": "t"}
 _PROTOCOLS = {letter: protocol for protocol, letter in _LETTERS.items()}
 
@@ -125,10 +128,16 @@ def _container(template: InstanceTemplate) -> list[str]:
         if number != _SSH_PORT:  # the machine itself answers there
             command += ["--publish", f"{number}:{number}"]
     for name in sorted(template.env):
-        command += ["--env", name]
+        if name != node_tls.VARIABLE:
+            command += ["--env", name]
     if template.volume_gb:
         command += ["--volume", f"{template.volume_path}:{template.volume_path}"]
+    tls: list[str] = []
+    if node_tls.VARIABLE in template.env:
+        tls = [*node_tls.writing(_TLS_FILE), f"unset {node_tls.VARIABLE}"]
+        command += ["--volume", f"{_TLS_FILE}:{node_tls.FILE}:ro"]
     return [
+        *tls,
         "command -v docker > /dev/null || curl -fsSL https://get.docker.com | sh",
         shlex.join([*command, template.image, *shlex.split(template.args)]),
     ]

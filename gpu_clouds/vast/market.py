@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from gpu_clouds import catalog, errors
+from gpu_clouds import catalog, errors, node_tls
 from gpu_clouds.models import Candidate, CapacityType, InstanceSpec, InstanceTemplate
 from gpu_clouds.vast import INFO
 from gpu_clouds.vast.models import Ask
@@ -106,11 +106,25 @@ def body(spec: InstanceSpec, hourly_usd: float) -> dict[str, object]:
         "env": _environment(template),
         "runtype": "args",
     }
-    if template.args:
+    if node_tls.VARIABLE in template.env:
+        sent |= _behind_tls(template)
+    elif template.args:
         sent["args"] = shlex.split(template.args)
     if spec.candidate.capacity is CapacityType.SPOT:
         sent["price"] = hourly_usd
     return sent
+
+
+def _behind_tls(template: InstanceTemplate) -> dict[str, object]:
+    """Another entry point, which writes the certificate's file and then becomes vLLM.
+
+    A container has no way to be handed a file, and no word of what the image's own entry point is
+    (docs.vast.ai, "create instance": `entrypoint`, and `args` for it).
+    """
+    words = shlex.split(template.args)
+    server = ["vllm", "serve", *(words[1:] if words[:1] == ["serve"] else words)]
+    lines = [*node_tls.writing(node_tls.FILE), f"unset {node_tls.VARIABLE}", 'exec "$@"']
+    return {"entrypoint": "/bin/sh", "args": ["-c", " && ".join(lines), "sh", *server]}
 
 
 def _environment(template: InstanceTemplate) -> dict[str, str]:

@@ -47,15 +47,19 @@ class Site:
 
     def secrets(self) -> dict[str, str]:
         """Name -> every secret that the stack has made, in the clear."""
-        resources = json.loads(self._shown("stack", "export"))["deployment"].get("resources") or []
         found = {}
-        for each in resources:
-            if each["type"] == SECRETS:
-                value = each["outputs"]["value"]
-                # A secret is an object of the engine's with its text as JSON.
-                text = json.loads(value["plaintext"]) if isinstance(value, dict) else value
-                found[each["urn"].rpartition("::")[2]] = text
+        for name, outputs in self.made(SECRETS).items():
+            value = outputs["value"]
+            # A secret is an object of the engine's with its text as JSON.
+            found[name] = json.loads(value["plaintext"]) if isinstance(value, dict) else value
         return found
+
+    def made(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Name -> outputs of the resources of a type, with secrets in the clear."""
+        resources = json.loads(self._shown("stack", "export"))["deployment"].get("resources") or []
+        return {
+            each["urn"].rpartition("::")[2]: each["outputs"] for each in resources if each["type"] == kind
+        }
 
     def key(self, name: str = "default") -> str:
         """An API key, as the outputs have it."""

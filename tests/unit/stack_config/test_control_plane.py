@@ -238,22 +238,74 @@ def test_a_named_cluster_needs_an_http_port() -> None:
 
 
 @pytest.mark.parametrize("cloud", ["paperspace", "vast"])
-def test_plain_http_over_a_public_address_is_refused(cloud: str) -> None:
+def test_nodes_at_public_addresses_speak_tls_themselves(cloud: str) -> None:
     given = values(chat={**VLLM, "candidates": [group(cloud)]})
+    assert load(given, "test").own_tls("chat")
+    given["controlPlane"]["allowPlainHttp"] = True
+    assert not load(given, "test").own_tls("chat"), "what there is goes on as it is"
+    given["controlPlane"]["clusters"] = {"chat": {"tls": True}}
+    assert load(given, "test").own_tls("chat")
+    del given["controlPlane"]["allowPlainHttp"]
+    given["credentials"][cloud]["endpoint"] = "emulator"
+    assert load(given, "test").own_tls("chat")
+    del given["controlPlane"]["clusters"]
+    assert not load(given, "test").own_tls("chat")
+    del given["credentials"][cloud]["endpoint"]
+    given["clusters"]["chat"]["candidates"] = [group(cloud, enabled=False), group("runpod")]
+    assert not load(given, "test").own_tls("chat")
+    del given["controlPlane"]
+    assert not load(given, "test").own_tls("chat")
+
+
+PLAIN = (
+    "gpuplane:clusters.chat: its nodes on {} are reached over plain http at a public address, where keys and "
+)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "change", "step"),
+    [
+        ("vast", {"tls": False}, "leave out controlPlane.clusters.chat.tls"),
+        ("paperspace", {"tls": False}, "leave out controlPlane.clusters.chat.tls"),
+        ("paperspace", {"image": "", "template": "tkni3aa4"}, "give an image instead of a template"),
+        ("vast", {"further": "runpod"}, "give those on runpod a cluster of their own"),
+        ("paperspace", {"further": "lambda"}, "give those on lambda a cluster of their own"),
+    ],
+)
+def test_plain_http_over_a_public_address_is_refused(cloud: str, change: dict[str, Any], step: str) -> None:
+    chat: dict[str, Any] = {**VLLM, "candidates": [group(cloud)]}
+    if further := change.get("further"):
+        chat["candidates"].append(group(further))
+    chat |= {key: value for key, value in change.items() if key in ("image", "template")}
+    given = values(chat=chat)
+    given["credentials"]["lambda"]["allowedSources"] = ["203.0.113.7/32"]
+    if "tls" in change:
+        given["controlPlane"]["clusters"] = {"chat": {"models": ["m"], "tls": change["tls"]}}
     (problem,) = problems(given)
-    assert problem.startswith(
-        f"gpuplane:clusters.chat: its nodes on {cloud} are reached over plain http at a public address"
-    )
-    assert "controlPlane.allowPlainHttp: true" in problem
+    assert problem.startswith(PLAIN.format(cloud))
+    assert step in problem and problem.endswith(", or set controlPlane.allowPlainHttp: true")
     allowed = deepcopy(given)
     allowed["controlPlane"]["allowPlainHttp"] = True
-    assert load(allowed, "test").served()
-    emulated = deepcopy(given)
-    emulated["credentials"][cloud]["endpoint"] = "emulator"
-    assert load(emulated, "test").served()
-    disabled = deepcopy(given)
-    disabled["clusters"]["chat"]["candidates"] = [group(cloud, enabled=False), group("runpod")]
-    assert load(disabled, "test").served()
+    assert not load(allowed, "test").own_tls("chat")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"candidates": [group("runpod")]}, "tls: runpod is behind TLS of its own; leave it out"),
+        ({"candidates": [group("vast"), group("lambda")]}, "tls: lambda hands no certificate to a node"),
+        ({"image": "", "template": "tkni3aa4"}, "tls: a template can't be handed a certificate"),
+        ({"args": "--model m --ssl-keyfile=/k"}, "args: has --ssl-keyfile, which the stack sets itself"),
+        ({"args": "--model m --ssl_certfile /k"}, "args: has --ssl_certfile, which the stack sets itself"),
+    ],
+)
+def test_tls_that_can_not_be_is_refused(change: dict[str, Any], said: str) -> None:
+    given = values(
+        {"clusters": {"chat": {"tls": True}}}, chat={**VLLM, "candidates": [group("vast")], **change}
+    )
+    given["credentials"]["lambda"]["allowedSources"] = ["203.0.113.7/32"]
+    (problem,) = problems(given)
+    assert said in problem
 
 
 def test_lambda_lets_in_the_gateway_alone() -> None:
