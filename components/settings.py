@@ -26,8 +26,11 @@ def read_stack() -> StackConfig:
     stack = pulumi.get_stack()
     try:
         values = parse_values(texts)
-        checked = load(values, stack)
-        if problems := clear_text(values, _file(stack), secret_keys):
+        file = _file(stack)
+        # The engine hands over only what is asked for by name: a key spelled wrong stands in the file alone.
+        unknown = {key: value for key, value in (file or {}).items() if key not in keys}
+        checked = load({**values, **unknown}, stack)
+        if problems := clear_text(values, file, secret_keys):
             raise StackConfigError(stack_file_name(stack), problems)
     except StackConfigError as error:
         raise pulumi.RunError(error.message) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -253,3 +254,15 @@ def test_a_mistake_in_the_stack_file_is_one_message(monkeypatch: pytest.MonkeyPa
         read_stack()
     pulumi.runtime.set_all_config({"gpuplane:stackId": "teststck"})
     assert read_stack().stack_id == "teststck"
+
+
+def test_a_section_that_is_spelled_wrong_is_seen_though_nobody_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(pulumi, "get_root_directory", lambda: str(tmp_path))
+    (tmp_path / "Pulumi.test.yaml").write_text("config:\n  aws:region: x\n  gpuplane:clsters: {}\n")
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "test")
+    pulumi.runtime.set_all_config({"gpuplane:stackId": "teststck", "gpuplane:clsters": "{}"})
+    with pytest.raises(pulumi.RunError) as refused:
+        read_stack()
+    assert 'gpuplane:clsters: unknown key; did you mean "clusters"?' in str(refused.value)
