@@ -177,7 +177,7 @@ class RedisServer(_Database):
 
 
 SECTIONS: tuple[tuple[str, type[Model]], ...] = (
-    ("PostgreSQL: `gpuplane:postgresServers.<name>`", PostgresServer),
+    ("PostgreSQL: `gpuplane:postgresServices.<name>`", PostgresServer),
     ("Backups of PostgreSQL: `backups`", Backups),
     ("Redis: `gpuplane:redisServices.<name>`", RedisServer),
     ("Database on Kubernetes: `kubernetes`", DatabasePlace),
