@@ -1,22 +1,26 @@
-"""A saved plan: which nodes it would rent, and at what estimated price."""
+"""A saved plan: which nodes and SkyPilot clusters it would rent, and at what estimated price."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cli.errors import CliError
-from cli.state import NODE_TYPE, candidate_text, price
+from cli.state import CLUSTER_TYPE, NODE_TYPE, candidate_text, price
 
 _RENTING = frozenset({"create", "create-replacement"})
+_UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The engine's word for a text that is not known yet."""
+_PRICING = frozenset({"accelerators", "infra", "choose", "nodes", "spot", "workspace"})
+_SERVER = frozenset({"credentials", "endpoint", "user", "caFile", "allowInsecure"})
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """A node that the plan would rent.
+    """A node or a SkyPilot cluster that the plan would rent.
 
     Attributes:
         name: Its slug.
@@ -24,6 +28,8 @@ class PlannedNode:
         estimated_usd: The plan's estimate, USD per hour; None where the plan has none.
         candidates: What may be rented, as the node's inputs say it.
         order: `listed` or `price`.
+        cluster: Of a SkyPilot cluster: the inputs that its price follows from, and those that say which
+            server it is on, but for its token; empty for a node.
     """
 
     name: str
@@ -31,6 +37,7 @@ class PlannedNode:
     estimated_usd: float | None
     candidates: tuple[Mapping[str, Any], ...] = ()
     order: Literal["listed", "price"] = "listed"
+    cluster: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +108,13 @@ def not_compared(planned: list[PlannedNode], today: Mapping[str, Today]) -> list
 
 def _rents(plan: Mapping[str, Any]) -> bool:
     goal = plan.get("goal") or {}
-    return goal.get("type") == NODE_TYPE and not _RENTING.isdisjoint(plan.get("steps") or ())
+    return goal.get("type") in (NODE_TYPE, CLUSTER_TYPE) and not _RENTING.isdisjoint(plan.get("steps") or ())
 
 
 def _planned(urn: str, plan: Mapping[str, Any]) -> PlannedNode:
     outputs = plan.get("state") or {}
+    if plan["goal"]["type"] == CLUSTER_TYPE:
+        return _planned_cluster(urn, outputs)
     candidates = outputs.get("candidates")
     if not isinstance(candidates, list):
         candidates = []  # not known when the plan was made
@@ -116,3 +125,23 @@ def _planned(urn: str, plan: Mapping[str, Any]) -> PlannedNode:
         candidates=tuple(candidate for candidate in candidates if isinstance(candidate, Mapping)),
         order="price" if outputs.get("order") == "price" else "listed",
     )
+
+
+def _planned_cluster(urn: str, outputs: Mapping[str, Any]) -> PlannedNode:
+    known = {
+        key: value
+        for key, value in outputs.items()
+        if key in _PRICING | _SERVER and value not in (_UNKNOWN, None) and not isinstance(value, Mapping)
+    }
+    what = " or ".join(_texts(known.get("accelerators"))) or "CPU"
+    where = " or ".join(_texts(known.get("infra")))
+    return PlannedNode(
+        name=str(outputs.get("node") or urn.rsplit("::", 1)[-1]),
+        candidate=" ".join(word for word in ("skypilot", where, what) if word),
+        estimated_usd=price(outputs.get("estimatedHourlyUsd")),
+        cluster=known,
+    )
+
+
+def _texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []

@@ -28,14 +28,15 @@ def refuse_moved_prices(pulumi: Pulumi, plan: Path) -> list[str]:
         CliError: The plan is none, or a node has become dearer by more than the tolerance.
         StackConfigError: The configuration breaks a rule.
     """
+    from cli.plan_clusters import todays_clusters
     from cli.session import open_session
 
     planned = read_plan(plan)
     if not planned:
         return ["plan: rents no node, so no price was compared"]
-    session = open_session(pulumi)
+    session = open_session(pulumi, may_have_none=True)
     settings = session.config.settings
-    today = todays(planned, session.shared)
+    today = todays(planned, session.shared) | todays_clusters(planned, session)
     moved = price_moves(planned, today, settings.price_tolerance_pct)
     if moved:
         head = f"plan {plan.name} is refused: dearer by more than {settings.price_tolerance_pct:g} %"

@@ -75,7 +75,14 @@ class SkyPilotClusterProvider(SkyPilotProvider):
     def create_preview(self, props: dict[str, Any]) -> dict[str, Any]:
         """Places and cost, before anything exists. Only reads."""
         parsed = parse(SkyPilotClusterInputs, props)
-        if parsed.model is None or SERVER & parsed.unknown:
+        if parsed.model is None:
+            return {}
+        if SERVER & parsed.unknown:
+            progress(
+                f"{parsed.model.node} has no price in this preview: its server, or the tenant whose token it "
+                "needs, is made by the same up; a preview after that has it",
+                keep=True,
+            )
             return {}
         inputs = parsed.model
         try:

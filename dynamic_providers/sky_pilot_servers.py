@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import pulumi
@@ -124,6 +124,17 @@ class SkyPilotProvider(Provider):
     """Base of the providers of what is on a SkyPilot API server."""
 
     secret_outputs: frozenset[str] = frozenset({"token"})
+
+    @classmethod
+    def of(cls, shared: Shared) -> Self:
+        """A provider outside of an engine run, for a command that asks what it would answer there.
+
+        Args:
+            shared: The stack's clouds.
+        """
+        made = cls()
+        made._shared = shared
+        return made
 
     def cloud(self, server: ServerInputs, workspace: str = "") -> SkyPilotCloud:
         """The connected server; connects at its first use.

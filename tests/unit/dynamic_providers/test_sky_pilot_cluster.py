@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from pulumi.output import Unknown
 
 from dynamic_providers.host.call import Call, as_current, set_progress_sink
 from dynamic_providers.host.results import PartialState
@@ -21,6 +22,7 @@ from tests.unit.dynamic_providers.sky_server import StackSky, TestClock, provide
 from tests.unit.skypilot.cloud.sky import ENDPOINT, NO_CAPACITY, Plan, error_of
 
 SECRET = "canary-5e0f"
+UNKNOWN: Any = Unknown()  # type: ignore[no-untyped-call]  # of the SDK
 
 
 @pytest.fixture
@@ -208,6 +210,18 @@ def test_the_preview_has_price_and_places(provider: SkyPilotClusterProvider):
     ordered = provider.create_preview(cluster(accelerators=["H100:2", "A100:2"], nodes=2, choose="ordered"))
     assert ordered["estimatedHourlyUsd"] == 10.0
     assert outs["estimateSource"] == "skypilot catalogue" and outs["estimateDate"]
+
+
+@pytest.mark.parametrize(
+    "server", [{"endpoint": None, "credentials": ""}, {"token": None, "credentials": ""}]
+)
+def test_a_cluster_of_a_server_or_tenant_of_the_same_up_is_said_to_have_no_price(
+    provider: SkyPilotClusterProvider, sky: StackSky, lines: list[str], server: dict[str, Any]
+):
+    unknown = {key: UNKNOWN if value is None else value for key, value in server.items()}
+    assert provider.create_preview(cluster(**unknown)) == {}
+    assert sum("train has no price in this preview" in line for line in lines) == 1
+    assert sky.calls == []
 
 
 # -- create
