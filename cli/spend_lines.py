@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
@@ -198,8 +198,3 @@ def _price(hourly_usd: float | None, seconds: Decimal) -> Decimal | None:
 
 def _rounded(amount: Decimal) -> Decimal:
     return amount.quantize(_MICRO)
-
-
-def of_node(charges: Sequence[Charge], node: str) -> tuple[Charge, ...]:
-    """The charges of one node."""
-    return tuple(charge for charge in charges if charge.node == node)

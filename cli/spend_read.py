@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from cli.errors import CliError
 from cli.session import Session
-from cli.spend_lines import Reading, Use, line, of_node, total
+from cli.spend_lines import Reading, Use, line, total
 from cli.spend_period import Period
 from cli.spend_state import Gateway, Server, gateways_in, servers_in
 from cli.spend_table import Spending
@@ -48,7 +48,7 @@ class _Told:
     at: datetime
     emulated: bool = False
     instances: Mapping[str, Instance] | None = None
-    charges: Sequence[Charge] | None = None
+    charges: Mapping[str, tuple[Charge, ...]] | None = None
     bill: str = ""
     uses: Mapping[str, Use] | None = None
     problem: str = ""
@@ -116,10 +116,17 @@ def _asked(session: Session, cloud: GpuCloud, nodes: Sequence[Node], period: Per
         keys = [_key(node) for node in nodes]
         try:
             charges = cloud.charges(period.begin, period.end, told.at, keys)
-            told = replace(told, charges=charges, bill=cloud.bill)
+            told = replace(told, charges=_by_node(charges), bill=cloud.bill)
         except GpuCloudError as error:
             problem = problem or error.message
     return replace(told, uses=_jobs(cloud, nodes, told), problem=problem)
+
+
+def _by_node(charges: Sequence[Charge]) -> dict[str, tuple[Charge, ...]]:
+    found: dict[str, list[Charge]] = {}
+    for charge in charges:
+        found.setdefault(charge.node, []).append(charge)
+    return {node: tuple(some) for node, some in found.items()}
 
 
 def _connected(session: Session, place: _Place) -> GpuCloud:
@@ -219,7 +226,7 @@ def _reading(node: Node, told: _Told, uses: Mapping[str, Use]) -> Reading:
         begun=begun,
         note=note,
         hourly_usd=seen.hourly_usd if seen else None,
-        charges=None if told.charges is None else of_node(told.charges, _key(node)),
+        charges=None if told.charges is None else told.charges.get(_key(node), ()),
         bill=told.bill,
         use=Use(source=_OTHER_TIME) if told.emulated and use.busy is not None else use,
         problem=told.problem,
@@ -229,7 +236,9 @@ def _reading(node: Node, told: _Told, uses: Mapping[str, Use]) -> Reading:
 def _others(told: Mapping[_Place, _Told], nodes: Sequence[Node]) -> dict[str, Decimal]:
     ids = {_key(node) for node in nodes}
     return {
-        place.name: total(charge.total_usd for charge in each.charges if charge.node not in ids)
+        place.name: total(
+            charge.total_usd for node, some in each.charges.items() if node not in ids for charge in some
+        )
         for place, each in told.items()
         if each.charges is not None and place.server is None
     }
