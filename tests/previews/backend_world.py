@@ -175,6 +175,16 @@ class BackendWorld(World):
         )
         return [json.loads(row) for row in rows.splitlines()]
 
+    def nodes_written(self) -> int:
+        """How many nodes the state in the database has."""
+        return int(
+            self.sql(
+                "SELECT count(*) FROM pulumi_state, jsonb_array_elements(convert_from(decode("
+                "data->>'data', 'base64'), 'UTF8')::jsonb->'checkpoint'->'latest'->'resources') resource "
+                "WHERE key LIKE '%/stacks/gpuplane/test.json' AND resource->>'type' LIKE '%:GpuNode'"
+            )
+        )
+
     def plant_lock(self, pid: int, host: str) -> None:
         """A lock as an engine elsewhere would have written it."""
         content = {"pid": pid, "username": "me", "hostname": host, "timestamp": "2027-01-01T00:00:00Z"}

@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,35 +22,40 @@ HOST = socket.gethostname()
 SLOW, FAST = 6000.0, 1.0
 """How long a node boots, emulated seconds: until a test has done what it does meanwhile, or not at all."""
 
+STATE = "%/stacks/gpuplane/test.json"
 CUTS = {
     # The first lock is that of the look whether there is one.
     "before the first write": ("INSERT", "%/locks/%", 2),
-    "the first write of the state": ("INSERT", "%/stacks/gpuplane/test.json", 1),
-    "in the middle of the creates": ("INSERT", "%/stacks/gpuplane/test.json", 7),
-    "all nodes made, the last writes not": ("INSERT", "%/stacks/gpuplane/test.json", 10),
+    # Of an up with three nodes: 9 to 11 say that a node is begun, 12 to 14 that it is made.
+    "in the middle of the creates": ("INSERT", STATE, 12),
+    "all nodes made, the last not written": ("INSERT", STATE, 14),
     "all done but the removal of the lock": ("DELETE", "%/locks/%", 2),
 }
 
 
 @pytest.fixture(scope="module")
-def lost(new_backend_world: NewWorld, emulator: Emulator) -> Iterator[tuple[BackendWorld, Run]]:
-    """An up whose server is gone since a node was launched; it runs on while other tests do their work.
+def lost(new_backend_world: NewWorld, emulator: Emulator) -> Iterator[Mapping[str, tuple[BackendWorld, Run]]]:
+    """Two ups whose server has gone away and stays away; they run on while other tests do their work.
 
     The engine tries each write again for half a minute before it gives up.
     """
     with state_server() as server:
-        world = new_backend_world(server, 1)
+        booting, ready = new_backend_world(server, 1), new_backend_world(server, 2)
         emulator.set(ready_after_s=SLOW)
-        running = world.up()
-        world.wait_booting(running)
+        one = booting.up()
+        booting.wait_booting(one)
+        emulator.set(ready_after_s=FAST)
+        ready.hold("INSERT", STATE, 12)
+        two = ready.up()
+        ready.wait_held(two)
+        assert (len(ready.pods()), ready.nodes_written()) == (2, 1)
         server.kill()
         emulator.control("POST", "clock/advance", {"seconds": SLOW})
-        emulator.set(ready_after_s=FAST)
-        yield world, running
+        yield {"a node boots": (booting, one), "the last node is not written": (ready, two)}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def begun_early(lost: tuple[BackendWorld, Run]) -> None:
+def begun_early(lost: object) -> None:
     """So that the wait of the last test is over when it begins."""
 
 
@@ -155,35 +161,81 @@ def test_the_server_is_restarted_in_the_middle_of_an_up(new_backend_world: NewWo
         running = {cut: world.up() for cut, world in worlds.items()}
         for cut, world in worlds.items():
             world.wait_held(running[cut])
+        middle, last = worlds["in the middle of the creates"], worlds["all nodes made, the last not written"]
+        assert middle.pods()
+        assert middle.nodes_written() < 3
+        assert len(last.pods()) == 3
+        assert last.nodes_written() < 3
+
+        # One crash cuts them all. The engine writes again what was lost; only the lock it takes at once.
         server.kill()
         server.start()
-        ends = {cut: run.wait() for cut, run in running.items()}
-        print({cut: code for cut, (code, _) in ends.items()})
-        for cut, (code, output) in ends.items():
-            print("=====", cut, code, output)
+        refused = running.pop("before the first write").expect(1)
+        assert refused.count("error:") == 1
+        assert worlds["before the first write"].pods() == []
+        for run in running.values():
+            run.expect(0)
+        (left,) = worlds["all done but the removal of the lock"].locks()
+
         again = {cut: world.up() for cut, world in worlds.items()}
-        for cut, run in again.items():
-            print("=== again", cut, run.expect(0))
+        outputs = {cut: run.expect(0) for cut, run in again.items()}
+        said = outputs.pop("all done but the removal of the lock")
+        assert f"recovered: removed the lock of process {left['pid']} of " in said
+        assert re.search(r"Resources:\n    \+ 6 created\n", outputs.pop("before the first write"))
+        for output in [said, *outputs.values()]:
+            assert re.search(r"Resources:\n    6 unchanged\n", output)
         for world in worlds.values():
             world.assert_state_is_the_cloud()
             assert len(world.writes()) == 3
             world.assert_no_secret_in_files()
 
 
-def test_the_server_stays_away(lost: tuple[BackendWorld, Run]) -> None:
-    world, running = lost
-    output = running.expect(1)
-    last = output.splitlines()[-1]
-    assert last.startswith(f"gpuplane: the backend postgres://gateway@127.0.0.1:{world.server.port}/")
-    assert last.endswith("once the backend answers, run `gpuplane up` again: it takes all of it over")
-    assert world.up().expect(1).count("\n") == 1
+COMMANDS: Mapping[tuple[str, ...], str] = {
+    ("cost",): "runpod EU-RO-1 RTX4090 x1",
+    ("cost", "--json"): '"name": "chat-0"',
+    ("doctor",): "1 node(s), no lock, nothing unfinished",
+    ("logs", "chat-0", "--no-follow"): "create container",
+    ("offers", "--cluster", "chat"): "RTX4090",
+    ("orphans",): "stack test (testtest) has no orphan",
+    ("recover",): "nothing to recover",
+    ("spend",): "RunPod billing",
+    ("ssh", "chat-0", "--print"): "@ssh.runpod.io",
+}
+"""Those that read the state or the configuration, and what they say of a stack with one node."""
 
-    made = world.by_node()
-    world.server.start()
-    said = world.up().expect(0)
-    assert "recovered: removed the lock of process" in said
-    assert "adopting runpod node" in said
+
+def test_every_command_works_with_the_state_in_postgresql(
+    postgres: StateServer, new_backend_world: NewWorld
+) -> None:
+    world = new_backend_world(postgres, 1)
+    world.up().expect(0)
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda command: world.gpuplane(*command).wait(), COMMANDS))
+    for (command, expected), (code, output) in zip(COMMANDS.items(), ends, strict=True):
+        assert code == 0, f"{command}: {output}"
+        assert expected in output, f"{command}: {output}"
     world.assert_state_is_the_cloud()
-    assert world.by_node() == made
-    assert len(world.writes()) == 1
     world.assert_no_secret_in_files()
+
+
+def test_the_server_stays_away(lost: Mapping[str, tuple[BackendWorld, Run]]) -> None:
+    for world, running in lost.values():
+        last = running.expect(1).splitlines()[-1]
+        assert last.startswith(f"gpuplane: the backend postgres://gateway@127.0.0.1:{world.server.port}/")
+        assert last.endswith("once the backend answers, run `gpuplane up` again: it takes all of it over")
+    (first, _), (second, _) = lost.values()
+    (line,) = first.up().expect(1).splitlines()
+    assert "does not answer: " in line
+
+    made = {world: world.by_node() for world, _ in lost.values()}
+    first.server.start()
+    again = {world: world.up() for world, _ in lost.values()}
+    for world, run in again.items():
+        said = run.expect(0)
+        assert "recovered: removed the lock of process" in said
+        assert "adopting runpod node" in said
+        world.assert_state_is_the_cloud()
+        assert world.by_node() == made[world]
+        assert len(world.writes()) == len(world.nodes)
+        world.assert_no_secret_in_files()
+    assert re.search(r"Resources:\n    5 unchanged\n", second.up().expect(0))
