@@ -28,7 +28,7 @@ def command(
     from cli.ci_job import job_in
     from cli.ci_preview import opened, pack_of, resources_of, write
     from cli.ci_publish import drift_issue, summarize
-    from cli.ci_report import report
+    from cli.ci_report import masked, report
     from cli.ci_secrets import secrets_of
     from cli.errors import CliError
 
@@ -36,7 +36,7 @@ def command(
     pulumi = opened(stack)
     preview = run_preview(pulumi, policy_pack=pack_of(pulumi, policy_pack), refresh=True)
     secrets = secrets_of(pulumi)
-    told = report("drift", pulumi, preview, job, resources_of(pulumi))
+    told = report("drift", pulumi, masked(preview, secrets), job, resources_of(pulumi))
     text = secrets.masked(told.text)
     write(report_file, text)
     summarize(job, text, typer.echo)

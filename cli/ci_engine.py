@@ -68,6 +68,15 @@ def run_up(pulumi: Pulumi, plan: Path | None) -> None:
     arguments = ["up", "--yes", "--non-interactive", "--suppress-outputs", "--stack", pulumi.stack]
     arguments += ["--plan", str(plan)] if plan else ["--skip-preview"]
     sys.stdout.flush()
+    running: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        asked.append(number)
+        for process in running:
+            process.send_signal(signal.SIGINT)
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         process = subprocess.Popen(
             ["pulumi", *arguments],
@@ -76,17 +85,14 @@ def run_up(pulumi: Pulumi, plan: Path | None) -> None:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError as error:
-        raise CliError(f"pulumi can not be run: {error.strerror}") from None
-
-    def interrupt(*_: object) -> None:
-        process.send_signal(signal.SIGINT)
-
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+        running.append(process)
+        if asked:  # before there was a process to hand it to
+            process.send_signal(signal.SIGINT)
         # What `gpuplane ci unlock` knows the engine's lock by.
         engine_runs.note(pulumi.root, pulumi.stack, process.pid)
         code = process.wait()
+    except OSError as error:
+        raise CliError(f"pulumi can not be run: {error.strerror}") from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

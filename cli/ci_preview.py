@@ -40,7 +40,7 @@ def command(
     from cli.ci_plan import refuse_open_secrets, sign_off
     from cli.ci_publish import comment as keep
     from cli.ci_publish import summarize
-    from cli.ci_report import report
+    from cli.ci_report import masked, report
     from cli.ci_secrets import secrets_of
     from cli.errors import CliError
     from cli.project import DEV_STACK
@@ -56,7 +56,7 @@ def command(
     if save_plan is not None and save_plan.exists():
         refuse_open_secrets(save_plan, secrets)
         sign_off(save_plan, pulumi.stack, job.commit)
-    told = report("preview", pulumi, preview, job, resources_of(pulumi), note)
+    told = report("preview", pulumi, masked(preview, secrets), job, resources_of(pulumi), note)
     text = secrets.masked(told.text)
     write(report_file, text)
     summarize(job, text, typer.echo)

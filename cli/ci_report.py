@@ -8,6 +8,7 @@ from typing import Any
 
 from cli.ci_engine import Previewed
 from cli.ci_job import Job
+from cli.ci_secrets import Secrets
 from cli.errors import CliError
 from cli.preview.document import Preview, read_preview
 from cli.preview.lines import ACTIONS, lines_of
@@ -65,6 +66,16 @@ def report(
     quotes, notes = live_quotes(pulumi, keys) if keys else ({}, [])
     text = render(preview, resources=resources, quotes=quotes, notes=notes)
     return Report("\n\n".join([*head, text]), _changes(preview))
+
+
+def masked(previewed: Previewed, secrets: Secrets) -> Previewed:
+    """A preview without secrets; before it is told, because Markdown writes a text in another way.
+
+    Args:
+        previewed: What it printed.
+        secrets: Of the stack.
+    """
+    return Previewed(previewed.code, secrets.masked(previewed.text), secrets.masked(previewed.error))
 
 
 def _changes(preview: Preview) -> tuple[str, ...]:

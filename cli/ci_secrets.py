@@ -14,7 +14,7 @@ _SHORTEST = 8
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"
 """How the engine marks a secret in a state (sdk/go/common/resource/sig)."""
-_MASK = "[secret]"
+_MASK = "(secret)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Runner:
             cancel: As above.
         """
         job = {**document[document[name]["extends"]], **document[name]}
-        if not any(_rule(rule["if"], env) for rule in job["rules"]):
+        if not chosen_by(job, env):
             return Ran(skipped=True)
         for needed in job.get("needs", []):
             shutil.copytree(self.artifacts / needed, self.root, dirs_exist_ok=True)
@@ -203,6 +203,11 @@ class Runner:
             shutil.copytree(self.artifacts / given["name"], self.root / given["path"])
         else:
             assert uses.startswith(_REPLACED), f"an action that is not replaced: {uses}"
+
+
+def chosen_by(job: Mapping[str, Any], env: Mapping[str, str]) -> bool:
+    """Whether GitLab's rules of a job let it run."""
+    return any(_rule(rule["if"], env) for rule in job["rules"])
 
 
 def _rule(condition: str, env: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from engine.pipeline_checks import actionlint, gitlab_schema
-from tests.previews.pipeline_steps import load
+from tests.previews.pipeline_steps import chosen_by, load
 from tests.previews.pipeline_world import PIPELINES
 
 WORKFLOWS = sorted((PIPELINES / "github").glob("*.yml"))
@@ -124,3 +124,25 @@ def test_gitlabs_jobs_of_forks_have_no_environment() -> None:
         "gpuplane-preview-of-a-fork"
     }
     assert re.fullmatch(r"python:\d+\.\d+\.\d+-\w+", document[".gpuplane"]["image"])
+
+
+@pytest.mark.parametrize(
+    ("source", "project", "more", "chosen"),
+    [
+        ("merge_request_event", "7", {}, {"gpuplane-preview"}),
+        ("merge_request_event", "8", {}, {"gpuplane-preview-of-a-fork"}),
+        ("push", "7", {"CI_COMMIT_BRANCH": "main"}, {"gpuplane-plan", "gpuplane-up"}),
+        ("push", "7", {"CI_COMMIT_BRANCH": "feature"}, set()),
+        ("schedule", "7", {"CI_COMMIT_BRANCH": "main"}, {"gpuplane-drift"}),
+        ("web", "7", {"CI_COMMIT_BRANCH": "main"}, set()),
+        ("web", "7", {"CI_COMMIT_BRANCH": "main", "GPUPLANE_UNLOCK": "true"}, {"gpuplane-unlock"}),
+    ],
+)
+def test_gitlabs_rules_choose(source: str, project: str, more: dict[str, str], chosen: set[str]) -> None:
+    env = {"CI_PIPELINE_SOURCE": source, "CI_DEFAULT_BRANCH": "main", **more}
+    if source == "merge_request_event":
+        env |= {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": project, "CI_MERGE_REQUEST_PROJECT_ID": "7"}
+    document = yaml.safe_load(GITLAB.read_text())
+    assert {
+        name for name in document if name.startswith("gpuplane-") and chosen_by(document[name], env)
+    } == chosen
