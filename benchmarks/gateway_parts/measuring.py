@@ -66,10 +66,10 @@ def measure(lane: Lane, workload: Workload, cores: set[int], *, warm: bool) -> M
         warm: Whether to warm it up first.
     """
     if warm:
-        _load(lane, (*workload.flags, *workload.warm_up), cores)
+        load(lane, (*workload.flags, *workload.warm_up), cores)
         time.sleep(_SETTLE_S)
     before = lane.process.cpu_s()
-    found = _load(lane, workload.flags, cores)
+    found = load(lane, workload.flags, cores)
     time.sleep(_SETTLE_S)
     return Measured(
         requests=found["requests"],
@@ -81,7 +81,17 @@ def measure(lane: Lane, workload: Workload, cores: set[int], *, warm: bool) -> M
     )
 
 
-def _load(lane: Lane, flags: Sequence[str], cores: set[int]) -> dict[str, Any]:
+def load(lane: Lane, flags: Sequence[str], cores: set[int]) -> dict[str, Any]:
+    """Runs the load generator.
+
+    Args:
+        lane: What is asked.
+        flags: Of `standin load`.
+        cores: The cores that it may use.
+
+    Returns:
+        What it says of its run.
+    """
     command = [str(standin()), "load", "-url", lane.url, "-key", lane.key, "-model", MODEL, *flags]
     done = subprocess.run(
         command,

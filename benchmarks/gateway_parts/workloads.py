@@ -13,6 +13,7 @@ class Workload:
         name: As its line is named.
         flags: Of `standin load`.
         warm_up: The same load, shorter, before the first measurement.
+        short: The same load for a quick look at the ratio.
         streamed: Whether its answers are streams: then CPU time is given for each chunk.
         repeated: Whether it is run several times; else once.
         compared: Whether its CPU time is held against the bare proxy's; else its time counts.
@@ -21,6 +22,7 @@ class Workload:
     name: str
     flags: tuple[str, ...]
     warm_up: tuple[str, ...] = ("-requests", "500")
+    short: tuple[str, ...] = ("-requests", "1500")
     streamed: bool = False
     repeated: bool = True
     compared: bool = True
@@ -39,9 +41,13 @@ def workloads(open_loop_s: float) -> list[Workload]:
         Workload("json_small", ("-connections", "32", "-requests", "4000")),
         Workload("json_large", ("-connections", "16", "-requests", "3000", "-body-bytes", "16000")),
         Workload("embeddings", ("-mode", "embeddings", "-connections", "32", "-requests", "4000")),
-        Workload("open_1000", rate, ("-duration", "1s"), repeated=False),
+        Workload("open_1000", rate, ("-duration", "1s"), ("-duration", "2s"), repeated=False),
         Workload(
-            "open_50", ("-rate", "50", "-duration", "6s"), ("-duration", "1s"), repeated=False, compared=False
+            "open_50",
+            ("-rate", "50", "-duration", "6s"),
+            ("-duration", "1s"),
+            repeated=False,
+            compared=False,
         ),
         Workload("sse_burst", burst, ("-requests", "64"), streamed=True),
         Workload("sse_paced", paced, ("-requests", "64"), streamed=True),

@@ -14,6 +14,8 @@ from typing import TypeVar
 import psutil
 
 _T = TypeVar("_T")
+_CPU_CLOCK = 2
+"""The kind of Linux's clock of a process that counts all its CPU time, to the nanosecond."""
 
 
 def free_port() -> int:
@@ -21,6 +23,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _cpu_s(pid: int) -> float:
+    return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
 
 
 def until(look: Callable[[], _T | None], what: str, seconds: float = 60.0, pause_s: float = 0.05) -> _T:
@@ -103,8 +109,7 @@ class Process:
     def cpu_s(self) -> float:
         """CPU time, user and system, of the process, its threads and its children, seconds."""
         process = psutil.Process(self.pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
+        return sum(_cpu_s(each.pid) for each in (process, *process.children(recursive=True)))
 
     def pss_mb(self) -> float:
         """Its memory, shared pages by their share, MB."""
