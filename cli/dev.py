@@ -18,6 +18,7 @@ def up() -> None:
     from cli.clear_text import refuse_clear_text
     from cli.cost_table import as_table
     from cli.dev_stack import DevStack
+    from cli.policy_pack import pack_arguments, refuse_broken
     from cli.recovery import recover
     from cli.request_example import example
     from cli.state import nodes_in
@@ -28,7 +29,9 @@ def up() -> None:
     dev.select()
     for line in recover(dev.pulumi).lines():
         typer.echo(line)
-    dev.pulumi.stream("up", "--yes", "--skip-preview", "--suppress-outputs")
+    pack = pack_arguments(dev.pulumi)
+    refuse_broken(dev.pulumi, pack)
+    dev.pulumi.stream("up", *pack, "--yes", "--skip-preview", "--suppress-outputs")
     nodes = nodes_in(dev.pulumi.export())
     typer.echo("\n" + as_table(dev.pulumi.stack, nodes))
     shown = example(dev.pulumi, nodes)
@@ -38,8 +41,9 @@ def up() -> None:
 
 @app.command("preview")
 def preview() -> None:
-    """Shows what would be made and what it would cost; makes nothing in any cloud."""
+    """Shows what would be made, what it would cost and which policies it breaks; makes nothing."""
     from cli.dev_stack import DevStack
+    from cli.policy_pack import pack_arguments
     from cli.recovery import recover
 
     dev = DevStack.open(typer.echo)
@@ -47,7 +51,7 @@ def preview() -> None:
     dev.select()
     for line in recover(dev.pulumi).lines():
         typer.echo(line)
-    dev.pulumi.stream("preview")
+    dev.pulumi.stream("preview", *pack_arguments(dev.pulumi))
 
 
 @app.command("down")

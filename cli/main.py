@@ -20,6 +20,7 @@ from cli import (
     new_cloud,
     offers,
     orphans,
+    policies,
     preview_report,
     recover,
     spend,
@@ -41,6 +42,7 @@ app.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_op
 app.command("recover")(recover.command)
 app.command("cost")(cost.command)
 app.command("spend")(spend.command)
+app.command("policies")(policies.command)
 app.command("preview-report")(preview_report.command)
 app.command("key")(key.command)
 app.command("offers")(offers.command)

@@ -9,6 +9,8 @@ import typer
 
 from cli.stacks import StackOption
 
+_SKIPS = {"--skip-preview", "--skip-preview=true", "-f"}
+
 
 def command(
     context: typer.Context,
@@ -25,14 +27,19 @@ def command(
     First clears what a killed engine left (see `gpuplane recover`). With --plan, compares the plan's
     estimates with today's prices before the engine starts, and refuses when a node is dearer by more than
     `gpuplane:settings.priceTolerancePct` (default 10).
+
+    The policies run too (docs/policies.md), before anything is made, even where `--skip-preview` is given;
+    `gpuplane:policies.enabled: false` in the stack's file leaves them out.
     """
     from cli.clear_text import refuse_clear_text
     from cli.errors import CliError, Ended
+    from cli.policy_pack import pack_arguments, refuse_broken
     from cli.recovery import recover_if_possible, what_is_left
     from cli.stacks import open_stack
 
     pulumi = open_stack(stack)
     refuse_clear_text(pulumi)
+    pack = pack_arguments(pulumi)
     extra: dict[str, str] = {}
     arguments = list(context.args)
     if plan is not None:
@@ -45,8 +52,10 @@ def command(
         arguments = ["--plan", str(plan), *arguments]
     for line in recover_if_possible(pulumi):
         typer.echo(line)
+    if _SKIPS & set(arguments):
+        refuse_broken(pulumi, pack)
     try:
-        pulumi.stream("up", *arguments, extra=extra)
+        pulumi.stream("up", *pack, *arguments, extra=extra)
     except Ended as end:
         if left := what_is_left(pulumi):
             raise CliError(left, end.code) from None
