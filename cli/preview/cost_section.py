@@ -25,28 +25,26 @@ def cost_totals(preview: Preview, lines: Sequence[Line], quotes: Quotes) -> str:
     """The totals in one or two sentences, what is not in them, and what spot saves."""
     priced = [line for line in lines if line.is_priced]
     before, after = before_and_after(priced)
-    told = []
+    further = [*_not_in_totals(preview, priced, before, after), *_spot(priced, quotes)]
+    parts = [_headline(preview, priced, before, after), "\n".join(f"- {line}" for line in further)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _headline(preview: Preview, priced: Sequence[Line], before: Amount, after: Amount) -> str:
+    hours = f"{HOURS_A_MONTH} hours"
     if not priced:
-        told.append("Nothing here is billed by the hour." if preview.is_complete else "")
-    elif not preview.is_complete:
-        told.append(
-            f"**Cost now: {before.hour()} USD/hour, {before.month()} USD/month ({HOURS_A_MONTH} hours).**"
+        return "Nothing here is billed by the hour." if preview.is_complete else ""
+    if not preview.is_complete:
+        return (
+            f"**Cost now: {before.hour()} USD/hour, {before.month()} USD/month ({hours}).** "
+            "What it would be is not known, because the preview failed."
         )
-        told.append("What it would be is not known, because the preview failed.")
-    elif before == after:
-        told.append(
-            f"**Cost: {after.hour()} USD/hour, {after.month()} USD/month "
-            f"({HOURS_A_MONTH} hours), as before.**"
-        )
-    else:
-        told.append(
-            f"**Cost: {before.hour()} → {after.hour()} USD/hour ({change(before, after)}), "
-            f"{before.month()} → {after.month()} USD/month of {HOURS_A_MONTH} hours "
-            f"({change(before, after, HOURS_A_MONTH)}).**"
-        )
-    told += _not_in_totals(preview, priced, before, after)
-    told += _spot(priced, quotes)
-    return "\n".join(line for line in told if line)
+    if before == after:
+        return f"**Cost: {after.hour()} USD/hour, {after.month()} USD/month ({hours}), as before.**"
+    return (
+        f"**Cost: {before.hour()} → {after.hour()} USD/hour ({change(before, after)}), "
+        f"{before.month()} → {after.month()} USD/month of {hours} ({change(before, after, HOURS_A_MONTH)}).**"
+    )
 
 
 def cost_section(lines: Sequence[Line], rows: int, cell: int) -> str:

@@ -62,10 +62,10 @@ def _sections(
 ) -> Iterator[str]:
     yield f"{marker(preview.stack)}\n{_title(preview, lines)}"
     if preview.failed:
-        reached = (
-            "because of its policies" if preview.is_complete else "what it did not reach is missing below"
+        why = (
+            " because of its policies" if preview.is_complete else "; what it did not reach is missing below"
         )
-        yield f"**The preview failed: {reached}.**"
+        yield f"**The preview failed{why}.**"
     yield messages_section(preview.messages, rows, cell)
     yield findings_section(preview, rows, cell)
     yield cost_totals(preview, lines, quotes)

@@ -93,7 +93,7 @@ def test_what_failed_says_so_and_what_it_costs_now() -> None:
         result="failed",
         resources=[living("chat-0", 0.44), living("chat-9", 1.0)],
     )
-    assert "**The preview failed: what it did not reach is missing below.**" in text
+    assert "**The preview failed; what it did not reach is missing below.**" in text
     assert "- **error** chat-1: chat-1 has a problem: budgetHourlyUsd" in text
     assert text.count("- **error**") == 1
     assert "**Cost now: 1.44 USD/hour" in text
