@@ -189,13 +189,15 @@ class GatewayNodeProvider(Provider):
 
     def _seen(self, admin: GatewayAdmin, inputs: GatewayNodeInputs, state: str) -> str:
         """Waits a moment for the gateway's first look at the node; its state then."""
-        clock = SystemClock()
+        clock, reason = SystemClock(), ""
         end = clock.monotonic() + SEEN_S
         while state != HEALTHY and clock.monotonic() < end:
             clock.sleep(_LOOK_S, current_call().cancel)
-            state = str((admin.get(inputs.node) or {}).get("state", ""))
+            found = admin.get(inputs.node) or {}
+            state, reason = str(found.get("state", "")), str(found.get("reason", ""))
         if state != HEALTHY:
-            progress(f"warning: [{inputs.node}] the gateway calls it {state or 'unknown'}", keep=True)
+            why = f": {reason}" if reason else ""
+            progress(f"warning: [{inputs.node}] the gateway calls it {state or 'unknown'}{why}", keep=True)
         return state
 
     def _remember(self, inputs: GatewayNodeInputs) -> None:

@@ -242,6 +242,8 @@ class Admin:
             now = self._objects.node(item.name)
             fields["state"] = now.health.value if now else "unknown"
             fields["inFlight"] = now.in_flight if now else 0
+            if now and now.reason:
+                fields["reason"] = now.reason
         return fields
 
 

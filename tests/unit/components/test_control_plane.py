@@ -17,6 +17,7 @@ from components import control_plane
 from components.control_plane import service_inputs, way_in
 from components.gateway_seed import KEY_PREFIX, seed
 from components.gpu_stack import GpuStack
+from components.node_args import rotation
 from control_plane.gateway.checks import check
 from control_plane.gateway.declared import Declared
 from control_plane.settings import Settings
@@ -45,6 +46,8 @@ class Recorder(NodeRecorder):
             outs["url"] = args.inputs["healthUrl"].removesuffix("/health")
         if args.typ.endswith("GeneratedSecret"):
             outs["value"] = MADE
+        if args.typ.endswith("NodeCertificate"):
+            outs |= {"pem": f"{MADE}-pem", "sha256": "5a" * 32}
         return id, outs
 
 
@@ -284,6 +287,43 @@ def test_lambda_may_have_plain_http_and_runpod_may_not() -> None:
     nodes = of_kind(recorder, "GatewayNode")
     assert nodes["gateway-chat-0"]["allowPlainHttp"] is True
     assert "allowPlainHttp" not in nodes["gateway-other-0"]
+
+
+def test_a_node_at_a_public_address_gets_a_certificate_that_the_gateway_pins() -> None:
+    vast = {"cloud": "vast", "credentials": "open", "gpus": ["RTX4090"]}
+    given = values({"target": "local"}, chat={**VLLM, "candidates": [vast], "nodes": 2}, other=VLLM)
+    given["credentials"]["open"] = {"cloud": "vast", "apiKey": "canary"}
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project="gpuplane", stack="test", preview=False)
+
+    @pulumi.runtime.test
+    def declare() -> Any:
+        return pulumi.Output.from_input(GpuStack(load(given, "test")).outputs())
+
+    declare()
+    certificates = of_kind(recorder, "NodeCertificate")
+    assert sorted(certificates) == ["gateway-tls-chat-0", "gateway-tls-chat-1"]
+    assert {each["node"] for each in certificates.values()} == {"chat-0", "chat-1"}
+    (text,) = {each["rotation"] for each in certificates.values()}
+    nodes, entries = of_kind(recorder, "GpuNode"), of_kind(recorder, "GatewayNode")
+    for name in ("chat-0", "chat-1"):
+        assert nodes[name]["tls"] == {"port": 8000, "pem": f"{MADE}-pem"}
+        assert is_secret(recorder.made[name].inputs["tls"])
+        assert entries[f"gateway-{name}"]["tlsSha256"] == "5a" * 32
+        assert "allowPlainHttp" not in entries[f"gateway-{name}"]
+    assert "tls" not in nodes["other-0"] and "tlsSha256" not in entries["gateway-other-0"]
+    # What replaces the nodes makes other certificates, and what does not, does not.
+    chat = load(given, "test").clusters["chat"]
+    assert rotation(chat) == text
+    for same in ({"nodes": 3}, {"max_hourly_usd": 2.0}, {"keep_on_failure": True}):
+        assert rotation(chat.model_copy(update=same)) == text
+    for other in (
+        {"image": "vllm:2"},
+        {"args": "--model b"},
+        {"replace_trigger": "2"},
+        {"ports": ("1/http",)},
+    ):
+        assert rotation(chat.model_copy(update=other)) != text
 
 
 @pytest.mark.parametrize(
