@@ -109,7 +109,7 @@ def test_rolling_change_misses_one_node_at_most(new_world: NewWorld, rolling: bo
     for method, _ in world.writes()[made:]:
         missing += {"DELETE": 1, "POST": -1}[method]
         most = max(most, missing)
-    # How many go at once without it is the engine's matter; more than one shows that the rule is what holds them.
+    # How many go at once without it is the engine's matter; more than one shows what holds them.
     assert most == 1 if rolling else most > 1
     assert [len(ids) for ids in world.by_node().values()] == [1, 1, 1]
 
