@@ -54,7 +54,7 @@ def _walk(prefix: str, command: Any) -> Iterator[tuple[str, Any]]:
 def _lines(name: str, command: Any) -> Iterator[str]:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
-    words = " ".join(each.name.upper() for each in arguments)
+    words = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
     more = " [-- …]" if command.context_settings.get("allow_extra_args") else ""
     yield f"`gpuplane {name}{' ' + words if words else ''}{' [options]' if options else ''}{more}`"
     yield ""

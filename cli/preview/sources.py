@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import FAILED, REFUSED, CliError
+from cli.policy_pack import pack_arguments
 from cli.preview.document import Preview, read_preview
 from cli.preview.lines import lines_of
 from cli.preview.messages import Message
@@ -53,9 +54,7 @@ def report_of_stack(pulumi: Pulumi, plan: Path | None, *, ask: bool, policies: b
         The report, and the exit code of the preview.
     """
     arguments = ["preview", "--json", "--show-sames"]
-    pack = pulumi.root / "policies"
-    if policies and (pack / "PulumiPolicy.yaml").is_file():
-        arguments += ["--policy-pack", str(pack)]
+    arguments += _pack(pulumi) if policies else []
     extra = dict(STREAMING)
     if plan is not None:
         arguments += ["--save-plan", str(plan)]
@@ -75,6 +74,16 @@ def _preview(done: Done, stack: str) -> Preview:
         said = Message("error", error_line(done.stderr))
         return Preview(stack=stack, messages=(said,) if failed else (), failed=failed)
     return read_preview(done.stdout, failed=failed, stack=stack)
+
+
+def _pack(pulumi: Pulumi) -> list[str]:
+    """The policy pack; none where the stack's file is wrong: the preview then says why."""
+    from stack_config.errors import StackConfigError
+
+    try:
+        return pack_arguments(pulumi)
+    except StackConfigError:
+        return []
 
 
 def _state(pulumi: Pulumi) -> list[Mapping[str, Any]]:
