@@ -58,5 +58,7 @@ def command(
         pulumi.stream("up", *pack, *arguments, extra=extra)
     except Ended as end:
         if left := what_is_left(pulumi):
+            if end.code > 128:
+                typer.echo(err=True)  # A killed engine has not ended its line.
             raise CliError(left, end.code) from None
         raise

@@ -69,6 +69,22 @@ class Checkout:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("GPUPLANE_", "PULUMI_"))}
         self.before = self.files()
 
+    def close(self) -> None:
+        """Ends what a test that does not end with a `down` leaves: emulators and gateway.
+
+        Raises:
+            AssertionError: A process is left all the same.
+        """
+        self.start("emulators", "stop").communicate(timeout=60)
+        # With its supervisor all of a service goes.
+        running = list(processes_of(self.root))
+        for process in running:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(word.endswith("supervisor.py") for word in process.cmdline()):
+                    process.terminate()
+        psutil.wait_procs(running, timeout=60)
+        assert [process.pid for process in processes_of(self.root)] == []
+
     def files(self) -> dict[str, bytes]:
         """Every file that git would see."""
         seen = [*self.root.glob("*"), *(path for room in ROOMS for path in (self.root / room).rglob("*"))]
@@ -152,20 +168,14 @@ class Checkout:
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout(tmp_path / "checkout")
     yield made
-    made.start("emulators", "stop").communicate(timeout=30)
-    # A test that ends without a `down` leaves its gateway: with its supervisor all of it goes.
-    supervisors = list(supervisors_below(made.root))
-    for process in supervisors:
-        process.terminate()
-    psutil.wait_procs(supervisors, timeout=60)
+    made.close()
 
 
-def supervisors_below(root: Path) -> Iterator[psutil.Process]:
-    """Supervisors of the services of a checkout."""
+def processes_of(root: Path) -> Iterator[psutil.Process]:
+    """Processes of a checkout: they name its folder, or work in it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if any(word.endswith("supervisor.py") for word in words) and any(str(root) in w for w in words):
+            if str(root) in process.cwd() or any(str(root) in word for word in process.cmdline()):
                 yield process
 
 

@@ -19,7 +19,7 @@ from tests.engine.test_cli_dev import DECLARED, Checkout
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout(tmp_path / "checkout")
     yield made
-    made.start("emulators", "stop").communicate(timeout=30)
+    made.close()
 
 
 def data(checkout: Checkout, command: str, *arguments: str, code: int = 0) -> Any:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from cli.project import DEV_STACK
-from tests.engine.test_cli_dev import Checkout, supervisors_below
+from tests.engine.test_cli_dev import Checkout
 
 PRICE = 0.44
 ROUNDED = 1e-4 / 3600 + 2e-6
@@ -22,11 +21,7 @@ ROUNDED = 1e-4 / 3600 + 2e-6
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout(tmp_path / "checkout")
     yield made
-    made.start("emulators", "stop").communicate(timeout=60)
-    left = list(supervisors_below(made.root))
-    for process in left:
-        process.terminate()
-    psutil.wait_procs(left, timeout=60)
+    made.close()
 
 
 class Spend:
