@@ -91,6 +91,7 @@ class Exchange(RequestResponseCycle):
         self._chunked = False
         self._left = 0
         self._bodiless = False
+        self._streams = False
 
     async def serve(self, app: Asgi, tasks: set[asyncio.Task[None]]) -> None:
         """Lets the application answer.
@@ -118,6 +119,10 @@ class Exchange(RequestResponseCycle):
             return SENT
         if self.flow.write_paused:
             return self._send_later(message)
+        if self._streams and (body := message.get("body")) and message.get("more_body"):
+            # One more piece of a stream: all that there is to do most of the time.
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            return SENT
         self._send(message)
         return SENT
 
@@ -150,9 +155,11 @@ class Exchange(RequestResponseCycle):
         if self._head:
             piece = self._head + piece
             self._head = b""
+            self._streams = self._chunked and not self._bodiless
         if piece:
             self.transport.write(piece)
         if not more:
+            self._streams = False
             self.response_complete = True
             self.message_event.set()
             if not self.keep_alive:

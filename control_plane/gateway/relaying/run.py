@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from control_plane.gateway.call import Call, Outcome, Result, Send
@@ -19,6 +19,8 @@ from control_plane.gateway.relaying.upstream import Upstream
 from control_plane.gateway.timers import Timers
 
 Value = TypeVar("Value")
+DRAINED = "it was taken out"
+"""Why a node is left that did nothing wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Run:
         self.lease: Lease | None = None
         self.response: Answer | None = None
         self.over = False
+        self.asked = False
+        """Whether a node has the request now."""
 
     async def wait(self, awaitable: Awaitable[Value]) -> Value:
         """Waits for a node, or for a place at one; here the request may be interrupted."""
@@ -96,12 +100,13 @@ class Run:
         return lease
 
     def _taken_out(self) -> None:
-        self.guard.interrupt(Lost("it was taken out", blamed=False))
+        self.guard.interrupt(Lost(DRAINED, blamed=False))
 
     async def ask(self, lease: Lease, body: bytes) -> Answer:
         """Sends the request to a node; its answer has a head by then. To be waited for by `wait`."""
         self.guard.set_limit(self.means.settings.first_byte_s, "no answer in time")
         call = self.call
+        self.asked = True
         self.response = await self.means.upstream.post(
             lease.node, call.endpoint, body, call.request_id, call.traceparent
         )
@@ -110,6 +115,7 @@ class Run:
 
     def drop(self, lost: Lost) -> None:
         """Leaves the node that was lost."""
+        self.asked = False
         self.guard.leave_node()
         if self.response is not None:
             self.response.close()
@@ -137,8 +143,7 @@ class Run:
         outcome.status = status
         outcome.usage = self.tally.total()
         if result is Result.CLIENT_GONE:
-            # The node may have counted more than it had sent by then.
-            outcome.usage.estimated = True
+            outcome.usage = self.tally.left() if self.asked else replace(outcome.usage, estimated=True)
         outcome.hops = self.tries.hops
         outcome.finished = self.means.timers.now()
         outcome.error = error

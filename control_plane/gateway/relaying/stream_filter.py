@@ -81,7 +81,7 @@ class StreamFilter:
                 good events came before that.
             NotFaithful: The node goes on with something else than the text that it was to go on with.
         """
-        if blob.count(b"\n\n") == 1:
+        if blob.find(b"\n\n") == len(blob) - 2:
             return self._take_one(blob)
         taken: list[bytes] = []
         try:
@@ -107,7 +107,13 @@ class StreamFilter:
             return self._unusual(event)
         if _FINISH in event or (self._goes_on and _REASONING in event):
             self._finish(chunks.decode_chunk(chunks.payload(event)))
-        return self._give(event)
+        if not self.relayed or self._identity.continued:
+            return self._give(event)
+        # As `_give`, with nothing left to learn or to change.
+        self._tally.texts += 1
+        self.relayed += 1
+        self._progress.keep(event)
+        return event
 
     def _give(self, event: bytes) -> bytes:
         self._tally.texts += 1

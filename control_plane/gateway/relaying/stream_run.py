@@ -16,7 +16,7 @@ from control_plane.gateway.relaying.guard import Guard
 from control_plane.gateway.relaying.identity import Identity
 from control_plane.gateway.relaying.lost import Answered4xx, Lost, NotFaithful, Stopped
 from control_plane.gateway.relaying.progress import Progress
-from control_plane.gateway.relaying.run import Means, Run
+from control_plane.gateway.relaying.run import DRAINED, Means, Run
 from control_plane.gateway.relaying.splitter import Splitter
 from control_plane.gateway.relaying.stream_filter import LostAfter, StreamFilter
 
@@ -112,37 +112,35 @@ class StreamRun(Run):
 
         def consume(data: bytes) -> bool:
             nonlocal begun, out, sending
-            blob = splitter.feed(data)
-            if not blob:
-                return True
-            events = taken.take(blob)
-            if begun:
-                guard.limit = now() + stall_s
-            elif taken.relayed:
-                begun = True
-                lease.answered()
-                guard.set_limit(stall_s, "no event in time")
-            if taken.done:
-                out = events
-            elif events:
-                sent = self._give(events)
-                if sent is SENT:
-                    return True
-                sending = sent
-            return not taken.done and sending is None
-
-        def consume_whole(data: bytes) -> bool:
-            # What was taken is sent before anything else may happen to the request.
             more = False
             try:
-                more = consume(data)
+                blob = splitter.feed(data)
+                if not blob:
+                    more = True
+                    return True
+                events = taken.take(blob)
+                if begun:
+                    guard.limit = now() + stall_s
+                elif taken.relayed:
+                    begun = True
+                    lease.answered()
+                    guard.set_limit(stall_s, "no event in time")
+                if taken.done:
+                    out = events
+                elif events:
+                    sent = self._give(events)
+                    more = sent is SENT
+                    sending = None if more else sent
+                else:
+                    more = True
             finally:
                 if not more:
+                    # What was taken is sent before anything else may happen to the request.
                     guard.end_wait()
             return more
 
         try:
-            while not taken.done and not await self.wait(response.pump(consume_whole)):
+            while not taken.done and not await self.wait(response.pump(consume)):
                 if sending is not None:
                     to_send, sending = sending, None
                     await to_send
@@ -270,7 +268,8 @@ class StreamRun(Run):
 
     async def _break_off(self, why: str) -> None:
         """Ends a stream that can't be completed with an error in OpenAI's form, and no `[DONE]`."""
-        message = f"The node that was answering was lost, and {why}."
+        became = "drained" if self.outcome.error == DRAINED else "lost"
+        message = f"The node that was answering was {became}, and {why}."
         event = error_body(Refused(502, message, code="stream_broken", kind="server_error"))
         self.outcome.chunks += self._filter.relayed
         lost = f"{self.outcome.error}; " if self.outcome.error else ""

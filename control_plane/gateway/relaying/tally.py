@@ -80,6 +80,20 @@ class Tally:
         """All of it."""
         return self._added()
 
+    def left(self) -> Usage:
+        """All of it, when the client goes while a node is being asked.
+
+        The node may have read the prompt, and counted more than it had sent by then.
+        """
+        found = self._added()
+        if self.node.usage() is None and not self.node.texts:
+            found = replace(
+                found,
+                engine_prompt=found.engine_prompt + self._estimate,
+                prompt=found.prompt or self._estimate,
+            )
+        return replace(found, estimated=True)
+
     def tokens(self) -> int:
         """Tokens that the client has got."""
         return self._added().completion
