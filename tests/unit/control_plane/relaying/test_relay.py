@@ -203,6 +203,12 @@ def test_a_client_that_goes_ends_the_request_at_the_node(stream):
             assert outcome.result is Result.CLIENT_GONE
             assert outcome.usage.completion == (4 if stream else 0)
             assert outcome.usage.estimated
+            if not stream:
+                # The node had the prompt, and nobody will hear what it counted for it.
+                body = {"messages": [{"role": "user", "content": "hello"}], "stream": False}
+                estimate = call_of(Endpoint.CHAT, body, ManualTimers()).prompt_tokens_estimate
+                assert (outcome.usage.prompt, outcome.usage.engine_prompt) == (estimate, estimate)
+                assert estimate > 0
             assert outcome.status == (200 if stream else 0)
             assert where.router.in_flight == 0
             assert where.router.nodes()[0].failures == 0
@@ -254,6 +260,31 @@ def test_a_node_that_is_taken_out_hands_its_streams_over():
             assert client.pieces == CHAT
             assert client.outcome.nodes == [busy.name, idle.name]
             assert where.router.node(busy.name) is None
+
+    run(work)
+
+
+def test_a_stream_that_can_not_be_handed_over_says_that_its_node_was_drained():
+    async def work() -> None:
+        timers = ManualTimers()
+        async with world(2, timers=timers) as where:
+            for node in where.nodes:
+                node.scripts = [Script(pause_after=3, tool_call=True)]
+            client = Client()
+            task = asyncio.create_task(where.chat(client))
+            while len(client.pieces) < 3:
+                await asyncio.sleep(0.001)
+            busy, idle = where.nodes if where.nodes[0].requests else where.nodes[::-1]
+            rest = tuple(view.node for view in where.router.nodes() if view.node.name == idle.name)
+            where.router.apply(Declared(nodes=rest))
+            drained = asyncio.create_task(where.router.drained(busy.name, 5))
+            await turns()
+            timers.advance(6)
+            await task
+            await drained
+            message = client.events[-1]["error"]["message"]
+            assert message.startswith("The node that was answering was drained, and ")
+            assert client.outcome.result is Result.BROKEN
 
     run(work)
 
