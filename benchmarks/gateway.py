@@ -3,7 +3,8 @@
 `make bench-gateway` measures both in turns on the same core, with a stand-in of a vLLM node and a load
 generator on another one, and prints a JSON line for each workload. Each answer is checked. CPU time is user
 and system time of the proxy's processes: unlike requests per second it does not hang on what else this
-machine does.
+machine does. `added_p50_ms` is the median time of an answer over that of the bare proxy in the same run; its
+own and that without any proxy stand beside it.
 
 `--check` makes the runs short, and the exit code 1 where a bound is broken; `--lanes vllm-router litellm`
 adds other people's routers, which are installed first into environments of their own, or left out with a word
@@ -31,6 +32,11 @@ from tests.gateway.world import Node
 MOST_RATIO = 1.6
 MOST_US_PER_CHUNK = 40.0
 MOST_IDLE_MB = 120.0
+MOST_START_S = 2.0
+MOST_CORE_SHARE = 0.5
+"""Of the open loop with 1,000 requests per second."""
+MOST_ADDED_MS = 2.0
+"""To the median time of an answer in an open loop, over the bare proxy's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +76,7 @@ def report(
 ) -> int:
     """Measures each workload, prints its line, and at the end the summary."""
     broken: list[str] = []
-    ratios = []
+    ratios: list[float] = []
     started = next(lane for lane in running if lane.name == lanes.GATEWAY)
     print(
         json.dumps({"name": "idle", "start_s": _3(started.start_s), "pss_mb": _3(started.idle_mb)}),
@@ -78,6 +84,8 @@ def report(
     )
     if started.idle_mb > MOST_IDLE_MB:
         broken.append(f"idle memory {started.idle_mb:.0f} MB > {MOST_IDLE_MB:.0f}")
+    if started.start_s > MOST_START_S:
+        broken.append(f"start {started.start_s:.1f} s > {MOST_START_S:.0f}")
     for workload in chosen:
         found: dict[str, list[Measured]] = {lane.name: [] for lane in running}
         for turn in range(rounds if workload.repeated else 1):
@@ -95,6 +103,11 @@ def report(
             broken.append(
                 f"{workload.name}: {line['cpu_us_per_chunk']} us per chunk > {MOST_US_PER_CHUNK:.0f}"
             )
+        if not workload.repeated:
+            if line["core_share"] > MOST_CORE_SHARE:
+                broken.append(f"{workload.name}: {line['core_share']} of a core > {MOST_CORE_SHARE}")
+            if line["added_p50_ms"] > MOST_ADDED_MS:
+                broken.append(f"{workload.name}: {line['added_p50_ms']} ms more than bare > {MOST_ADDED_MS}")
     print(json.dumps({"name": "gateway", "ratio": max(ratios, default=None), "broken": broken}))
     return 1 if check and broken else 0
 
@@ -116,7 +129,9 @@ def summary(workload: Workload, found: dict[str, list[Measured]]) -> dict[str, A
     line |= {"errors": sum(wrong.values()), "wrong": wrong, "requests": sum(each.requests for each in ours)}
     line |= {"per_second": _3(median([each.per_second for each in ours]))}
     line |= {"core_share": _3(median([each.core_share for each in ours]))}
-    line |= {"p50_ms": _3(p50[lanes.GATEWAY]), "added_p50_ms": _3(p50[lanes.GATEWAY] - p50[lanes.DIRECT])}
+    line |= {"p50_ms": _3(p50[lanes.GATEWAY]), "bare_p50_ms": _3(p50[lanes.BARE])}
+    line |= {"direct_p50_ms": _3(p50[lanes.DIRECT])}
+    line |= {"added_p50_ms": _3(p50[lanes.GATEWAY] - p50[lanes.BARE])}
     for name in found.keys() - {lanes.GATEWAY, lanes.BARE, lanes.DIRECT}:
         line[name] = {
             f"cpu_us_per_{unit}": _3(cpu[name]),
