@@ -20,6 +20,7 @@ from stack_config.models import (
     WeightsCache,
 )
 from stack_config.node_tls import own_tls
+from stack_config.policies import Policies
 from stack_config.skypilot import SkyPilotCluster, SkyPilotServer, SkyPilotTenant
 
 
@@ -69,6 +70,7 @@ class StackConfig:
         redis_services: Redis databases, by name.
         model_servers: Models that are served on Kubernetes, by name.
         control_plane: The gateway in front of the clusters; None for none.
+        policies: Limits that the policies hold.
     """
 
     stack: str
@@ -87,6 +89,7 @@ class StackConfig:
     redis_services: Mapping[str, RedisServer] = field(default_factory=dict)
     model_servers: Mapping[str, ModelServerSpec] = field(default_factory=dict)
     control_plane: ControlPlane | None = None
+    policies: Policies = field(default_factory=Policies)
 
     def candidates(self, cluster: str) -> tuple[Candidate, ...]:
         """What the nodes of a cluster try, in order and without repeats; disabled groups left out."""
