@@ -19,7 +19,10 @@ MARKER = "<!-- gpuplane preview-report"
 """What the first line of every report begins with."""
 LIMIT_BYTES = 60_000
 """Size of a report: GitHub takes 65,536 characters in a comment."""
-_STEPS = ((1000, 200), (500, 200), (200, 160), (100, 160), (50, 120), (20, 120), (10, 100), (5, 80), (2, 60))
+_STEPS = (
+    *((rows, 200) for rows in (1000, 800, 650, 500, 400, 300, 250)),
+    *((200, 160), (150, 160), (100, 160), (50, 120), (20, 120), (10, 100), (5, 80), (2, 60)),
+)
 """Rows of each table and characters of each cell that are tried, until the report fits."""
 
 
