@@ -46,6 +46,7 @@ test: engine ## All tests; the parts that keep both cores busy by themselves run
 	$$run -j2 $(SYNC) test-crash test-engine test-faults test-unit || failed=1; \
 	$$run test-gateway test-gateway-faults || failed=1; \
 	$$run test-kubernetes || failed=1; \
+	$$run test-policies || failed=1; \
 	$$run test-peers || failed=1; \
 	test -z "$$failed"
 
@@ -87,6 +88,17 @@ test-gateway-faults: venv ## Kills of gateway, nodes, Redis and PostgreSQL in mi
 
 bench-gateway: venv ## The gateway's CPU time against a bare proxy (ARGS="--check", "--seconds 8", "--lanes litellm")
 	@$(PY) -m benchmarks.gateway $(ARGS)
+
+# Two lanes: nodes on the emulators, and Kubernetes with the SDKs.
+.PHONY: test-policies test-policies-nodes test-policies-kubernetes
+test-policies: kubernetes-programs ## Every policy on programs that break it, and on the example stacks
+	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-policies-nodes test-policies-kubernetes
+
+test-policies-nodes: engine
+	$(PY) -m pytest tests/policies/test_on_nodes.py --durations=5
+
+test-policies-kubernetes: kubernetes-programs
+	$(SDKS)/bin/python -m pytest tests/policies/test_on_kubernetes.py --durations=5
 
 test-crash: engine ## Kill engine and host at every cut point; nothing may leak
 	$(PY) -m pytest tests/crash

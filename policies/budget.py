@@ -8,7 +8,7 @@ from pulumi_policy import Severity
 
 from policies.costs import HOURS_A_MONTH, Priced, priced
 from policies.reading import Seen
-from policies.rules import Broken, stack_policy
+from policies.rules import Broken, by_name, stack_policy
 from stack_config.policies import BudgetRule, Stage
 
 
@@ -25,7 +25,7 @@ def look(resources: Sequence[Seen], limits: BudgetRule, stage: Stage) -> Iterato
     if not known:
         return
     total = sum(price for price, _ in known)
-    dearest: Priced = max(known, key=lambda each: each[0])[1]
+    dearest: Priced = min(known, key=lambda each: (-each[0], by_name(each[1].resource)))[1]
     also = f", and {len(unknown)} more have no known price" if unknown else ""
     for limit, hours, unit in (
         (limits.hourly_usd, 1, "hour"),

@@ -26,7 +26,7 @@ def look(
         if resource.type == NODE:
             yield from _node(resource, limits, now())
         elif resource.type == CLUSTER and resource.props.get("autostopMin") is None:
-            yield Broken(resource, "has no autostopMin, in stage dev")
+            yield Broken(resource, "without autostopMin, in stage dev")
         elif resource.type in POOLED:
             for name, pool in pools_of(resource).items():
                 if number(pool.get("min")):
@@ -38,7 +38,7 @@ def _node(resource: Seen, limits: DevLifetimeRule, now: datetime) -> Iterator[Br
     if expires is UNKNOWN:
         return
     if not text(expires):
-        yield Broken(resource, "has no expiresAt, in stage dev")
+        yield Broken(resource, "without expiresAt, in stage dev")
     elif limits.max_hours is not None:
         try:
             at = datetime.fromisoformat(text(expires))
@@ -46,7 +46,7 @@ def _node(resource: Seen, limits: DevLifetimeRule, now: datetime) -> Iterator[Br
             return  # the node's own check says so
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         if at > now + timedelta(hours=limits.max_hours):
-            yield Broken(resource, f"has an expiresAt more than {limits.max_hours} hours ahead, in stage dev")
+            yield Broken(resource, f"with expiresAt more than {limits.max_hours} hours ahead, in stage dev")
 
 
 policy = stack_policy(

@@ -8,7 +8,7 @@ from pulumi_policy import Severity
 
 from policies.costs import gpus_of
 from policies.reading import Seen
-from policies.rules import Broken, stack_policy
+from policies.rules import Broken, by_name, stack_policy
 from stack_config.policies import DevOnDemandRule, Stage
 
 
@@ -19,7 +19,7 @@ def look(resources: Sequence[Seen], limits: DevOnDemandRule, stage: Stage) -> It
     found = [(sum(g.count for g in gpus_of(resource) if g.on_demand), resource) for resource in resources]
     total = sum(count for count, _ in found)
     if total > limits.max_gpus:
-        most = max(found, key=lambda each: each[0])[1]
+        most = min(found, key=lambda each: (-each[0], by_name(each[1])))[1]
         yield Broken(
             most, f"is the largest part of {total:g} GPUs on demand in stage dev, above {limits.max_gpus}"
         )

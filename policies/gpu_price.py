@@ -24,7 +24,7 @@ def look(resources: Sequence[Seen], limits: GpuPriceRule, stage: Stage) -> Itera
             if gpus.hourly_usd is not None and gpus.count
         ]
         if each and max(each) > limit * (1 + 1e-9):
-            yield Broken(resource, f"pays {max(each):,.2f} USD/hour for a GPU, above {limit:,.2f}")
+            yield Broken(resource, f"at {max(each):,.2f} USD/hour for a GPU, above {limit:,.2f}")
 
 
 policy = stack_policy(

@@ -28,7 +28,7 @@ def look(resources: list[PolicyResource]) -> Iterator[Broken]:
         guards = GUARDS.get(resource.resource_type)
         if guards and not any(parent.resource_type in guards for parent in _needs(resource)):
             names = " or a ".join(guard.rpartition(":")[2] for guard in guards)
-            yield Broken(seen(resource), f"does not depend on a {names}")
+            yield Broken(seen(resource), f"without a dependency on a {names}")
 
 
 def validate(args: StackValidationArgs, report: Report) -> None:

@@ -102,7 +102,13 @@ def grouped(found: Iterable[Broken]) -> list[tuple[Seen, str]]:
     for broken in found:
         resource = broken.resource
         groups.setdefault((resource.type, resource.parent, broken.what), []).append(resource)
-    return [(members[0], f"{_names(members)} {what}") for (_, _, what), members in groups.items()]
+    named = [(sorted(members, key=by_name), what) for (_, _, what), members in groups.items()]
+    return [(members[0], f"{_names(members)} {what}") for members, what in named]
+
+
+def by_name(resource: Seen) -> tuple[int, str]:
+    """The engine has resources in another order each time; `chat-2` comes before `chat-10`."""
+    return (len(resource.name), resource.name)
 
 
 def _names(members: Sequence[Seen]) -> str:

@@ -70,7 +70,7 @@ def test_a_cluster_hangs_on_either_guard(kind: str) -> None:
     guarding = resource("guard", kind)
     assert reported(guarding, resource("train", CLUSTER, by_property=(guarding,))) == []
     ((message, _),) = reported(guarding, resource("train", CLUSTER))
-    assert "'train' does not depend on a LeakGuard or a SkyPilotGuard" in message
+    assert "'train' without a dependency on a LeakGuard or a SkyPilotGuard" in message
 
 
 def test_a_node_does_not_hang_on_the_guard_of_a_server() -> None:

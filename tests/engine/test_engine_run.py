@@ -181,7 +181,7 @@ def test_the_policy_pack_finds_a_node_without_its_guard(make):
     )
     project.write(NODES, "nodes.py")
     output = project.pulumi("preview", "--policy-pack", str(ROOT / "policies"), status=1)
-    assert "[mandatory]" in output and "GpuNode 'b' does not depend on a LeakGuard" in output
+    assert "[mandatory]" in output and "GpuNode 'b' without a dependency on a LeakGuard" in output
     assert "GpuNode 'a'" not in output
     project.write("from nodes import GpuNode, LeakGuard\nguard = LeakGuard()\nGpuNode('a', guard)\n")
     assert "gpuplane" in project.pulumi("up", "--yes", "--policy-pack", str(ROOT / "policies"))
