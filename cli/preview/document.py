@@ -9,6 +9,7 @@ of `--event-log FILE`, it is one event a line, with all of that.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,6 +108,24 @@ def read_preview(text: str, *, failed: bool | None = None, stack: str = "") -> P
     return _of_document(document, failed, stack)
 
 
+def loads(text: str) -> Any:
+    """JSON in which a number that is none, or is too large to reckon with, is null.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    return json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_small)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _small(text: str) -> int | None:
+    return int(text) if len(text) < 100 else None
+
+
 def _of_document(document: Mapping[str, Any], failed: bool | None, stack: str) -> Preview:
     steps = tuple(_digested(step) for step in _mappings(document.get("steps")))
     said = messages(_mappings(document.get("diagnostics")))
@@ -162,7 +181,7 @@ def _events(text: str) -> Iterator[Mapping[str, Any]]:
         if not line.strip():
             continue
         try:
-            event = json.loads(line)
+            event = loads(line)
         except ValueError:
             return
         if not isinstance(event, dict) or "sequence" not in event:
@@ -172,7 +191,7 @@ def _events(text: str) -> Iterator[Mapping[str, Any]]:
 
 def _document(text: str) -> Mapping[str, Any] | None:
     try:
-        document = json.loads(text)
+        document = loads(text)
     except ValueError:
         return None
     known = {"steps", "diagnostics", "changeSummary", "config"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from cli.errors import FAILED, REFUSED, CliError
 from cli.policy_pack import pack_arguments
-from cli.preview.document import Preview, read_preview
+from cli.preview.document import Preview, loads, read_preview
 from cli.preview.lines import lines_of
 from cli.preview.messages import Message
 from cli.preview.offered import catalogue_quotes, live_quotes
@@ -112,7 +111,7 @@ def _read(file: str) -> str:
 
 def _json(file: Path) -> Mapping[str, Any]:
     try:
-        state = json.loads(_read(str(file)))
+        state = loads(_read(str(file)))
     except ValueError:
         state = None
     if not isinstance(state, dict) or "deployment" not in state:
