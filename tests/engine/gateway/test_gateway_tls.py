@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.engine.gateway.conftest import NewSite
-from tests.engine.gateway.site import MODEL, Site, free_port
+from tests.engine.gateway.site import MODEL, Site
 from tests.engine.nodes.world import CANARY, Emulator, cluster
 
 CERTIFICATE = "pulumi-python:dynamic/gateway:NodeCertificate"
@@ -37,7 +39,7 @@ def open_clouds(emulator: Emulator) -> Iterator[Emulator]:
 @pytest.fixture
 def tls_site(open_clouds: Emulator, new_site: NewSite) -> Site:
     """A gateway in front of a node on each cloud."""
-    port = free_port()
+    port = quiet_port()
     clusters = {
         "paper": served("paperspace", "RTX-A4000", port),
         "other": served("vast", "RTX4090", 8000),
@@ -116,6 +118,18 @@ def test_without_tls_such_a_cluster_is_refused_in_one_line(tls_site: Site) -> No
     assert "are reached over plain http at a public address" in preview.output
     assert "controlPlane.allowPlainHttp: true" in preview.output
     assert "Traceback" not in preview.output
+
+
+def quiet_port() -> int:
+    """A free port that no connection gets by chance before the node has it: the system gives higher ones."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
 
 
 def certificates(site: Site) -> dict[str, tuple[str, str]]:
