@@ -95,7 +95,7 @@ test-policies: kubernetes-programs ## Every policy on programs that break it, an
 	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) test-policies-nodes test-policies-kubernetes
 
 test-policies-nodes: engine
-	$(PY) -m pytest tests/policies/test_on_nodes.py --durations=5
+	$(PY) -m pytest tests/policies/test_on_nodes.py tests/previews/test_report_life.py --durations=5
 
 test-policies-kubernetes: kubernetes-programs
 	$(SDKS)/bin/python -m pytest tests/policies/test_on_kubernetes.py --durations=5
