@@ -113,7 +113,9 @@ class BackendWorld(World):
         new_stack: Callable[..., Stack],
         nodes: int,
     ) -> None:
-        super().__init__(emulator, number, new_stack, None, "ours", {"clusters": {"chat": cluster(nodes)}})
+        # However long the test takes meanwhile.
+        chat = cluster(nodes, provisionDeadlineS=86_400)
+        super().__init__(emulator, number, new_stack, None, "ours", {"clusters": {"chat": chat}})
         self.server = server
         self._runs: list[Run] = []
         self.database = f"stack{number}"

@@ -19,8 +19,8 @@ from tests.previews.postgres import StateServer, state_server
 NewWorld = Callable[[StateServer, int], BackendWorld]
 
 HOST = socket.gethostname()
-SLOW, FAST = 6000.0, 1.0
-"""How long a node boots, emulated seconds: until a test has done what it does meanwhile, or not at all."""
+SLOW, FAST = 30_000.0, 1.0
+"""How long a node boots, emulated seconds, 60 in a real one: until a test moves the clock, or not at all."""
 
 STATE = "%/stacks/gpuplane/test.json"
 CUTS = {
