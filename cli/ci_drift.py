@@ -34,7 +34,7 @@ def command(
 
     job = job_in(os.environ)
     pulumi = opened(stack)
-    preview = run_preview(pulumi, policy_pack=pack_of(pulumi, policy_pack), refresh=True)
+    preview = run_preview(pulumi, pack=pack_of(pulumi, policy_pack), refresh=True)
     secrets = secrets_of(pulumi)
     told = report("drift", pulumi, masked(preview, secrets), job, resources_of(pulumi))
     text = secrets.masked(told.text)

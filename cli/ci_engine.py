@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,25 +34,24 @@ class Previewed:
 
 
 def run_preview(
-    pulumi: Pulumi, *, policy_pack: Path | None = None, plan: Path | None = None, refresh: bool = False
+    pulumi: Pulumi, *, pack: Sequence[str] = (), plan: Path | None = None, refresh: bool = False
 ) -> Previewed:
     """Runs `pulumi preview --json`.
 
     Args:
         pulumi: The stack.
-        policy_pack: Folder of a policy pack to run with it.
+        pack: Arguments that make it run a policy pack.
         plan: Where to save the plan.
         refresh: Whether to look at the clouds first even where Pulumi.yaml doesn't ask for it.
     """
-    arguments = ["preview", "--json", "--show-sames"]
-    arguments += ["--policy-pack", str(policy_pack)] if policy_pack else []
+    arguments = ["preview", "--json", "--show-sames", *pack]
     arguments += ["--save-plan", str(plan)] if plan else []
     arguments += ["--refresh"] if refresh else []
     done = pulumi.run(*arguments, extra={**STREAMING, **(_EXPERIMENTAL if plan else {})})
     return Previewed(done.code, done.stdout, error_line(done.stderr or done.stdout) if done.code else "")
 
 
-def run_up(pulumi: Pulumi, plan: Path | None) -> None:
+def run_up(pulumi: Pulumi, plan: Path | None, pack: Sequence[str] = ()) -> None:
     """Runs `pulumi up` in a session of its own and hands on every request to end as a ^C.
 
     GitHub sends SIGINT when a job is cancelled, SIGTERM 7.5 s later, and kills 2.5 s after that; GitLab
@@ -60,13 +60,14 @@ def run_up(pulumi: Pulumi, plan: Path | None) -> None:
     Args:
         pulumi: The stack.
         plan: A saved plan; None for none.
+        pack: Arguments that make it run a policy pack.
 
     Raises:
         Ended: It failed, and has said why.
         CliError: It could not be started.
     """
-    arguments = ["up", "--yes", "--non-interactive", "--suppress-outputs", "--stack", pulumi.stack]
-    arguments += ["--plan", str(plan)] if plan else ["--skip-preview"]
+    arguments = ["up", "--yes", "--non-interactive", "--suppress-outputs", "--stack", pulumi.stack, *pack]
+    arguments += ["--plan", str(plan)] if plan else []
     sys.stdout.flush()
     running: list[subprocess.Popen[bytes]] = []
     asked: list[int] = []

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 PolicyOption = Annotated[
     Path | None,
-    typer.Option("--policy-pack", help="Policy pack; by default the project's own, `policies`."),
+    typer.Option(
+        "--policy-pack", help="Policy pack; by default the project's own, as the stack's file says."
+    ),
 ]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the report to this file too.")]
 
@@ -51,7 +53,7 @@ def command(
         note = "This change comes from a fork: previewed with emulated clouds, without any secret."
         stack = DEV_STACK
     pulumi = opened(stack)
-    preview = run_preview(pulumi, policy_pack=pack_of(pulumi, policy_pack), plan=_place(save_plan))
+    preview = run_preview(pulumi, pack=pack_of(pulumi, policy_pack), plan=_place(save_plan))
     secrets = secrets_of(pulumi)
     if save_plan is not None and save_plan.exists():
         refuse_open_secrets(save_plan, secrets)
@@ -89,12 +91,11 @@ def opened(stack: str) -> Pulumi:
     return pulumi
 
 
-def pack_of(pulumi: Pulumi, given: Path | None) -> Path | None:
-    """The policy pack to run: the given one, else the project's own where it has one."""
-    own = pulumi.root / "policies"
-    if given is not None:
-        return given.resolve()
-    return own if (own / "PulumiPolicy.yaml").is_file() else None
+def pack_of(pulumi: Pulumi, given: Path | None) -> list[str]:
+    """What makes the engine run a policy pack: the given one, else the project's as the stack's file says."""
+    from cli.policy_pack import pack_arguments
+
+    return pack_arguments(pulumi) if given is None else ["--policy-pack", str(given.resolve())]
 
 
 def resources_of(pulumi: Pulumi) -> list[dict[str, Any]]:

@@ -29,12 +29,15 @@ def command(
     from cli.ci_preview import opened
     from cli.ci_publish import summarize
     from cli.cost_table import as_table
+    from cli.errors import CliError, Ended
     from cli.plan_check import refuse_moved_prices
-    from cli.recovery import recover_if_possible
+    from cli.policy_pack import pack_arguments
+    from cli.recovery import recover_if_possible, what_is_left
     from cli.state import nodes_in
 
     job = job_in(os.environ)
     pulumi = opened(stack)
+    pack = pack_arguments(pulumi)
     if plan is not None:
         plan = plan.resolve()
         refuse_other(plan, pulumi.stack, job.commit)
@@ -42,6 +45,11 @@ def command(
             typer.echo(line)
     for line in recover_if_possible(pulumi):
         typer.echo(line)
-    run_up(pulumi, plan)
+    try:
+        run_up(pulumi, plan, pack)
+    except Ended as end:
+        if left := what_is_left(pulumi):
+            raise CliError(left, end.code) from None
+        raise
     table = as_table(pulumi.stack, nodes_in(pulumi.export()))
     summarize(job, f"### gpuplane: stack `{pulumi.stack}` is up\n\n```\n{table}\n```\n", typer.echo)

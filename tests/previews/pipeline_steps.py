@@ -22,7 +22,7 @@ _REPLACED = ("actions/checkout@", "actions/setup-python@")
 _UPLOAD, _DOWNLOAD = "actions/upload-artifact@", "actions/download-artifact@"
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 _PATH = re.compile(r"[a-z_]+(\.[A-Za-z_]+)+")
-_SECONDS = 240.0
+_SECONDS = 400.0
 
 Interrupt = Callable[[subprocess.Popen[str]], None]
 

@@ -20,7 +20,7 @@ from tests.previews.pipeline_world import SECRETS, STACK, World
 from tests.previews.postgres import StateServer
 from tests.unit.cli.ci_site import Site
 
-WAIT_S = 120.0
+WAIT_S = 240.0
 _numbers = itertools.count(150)
 
 
