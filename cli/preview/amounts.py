@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from cli.state import HOURS_A_MONTH
 
+UNKNOWN = "unknown"
+"""What stands where a number is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:
@@ -36,7 +39,7 @@ class Amount:
         return self.unknown > 0 and not self.high
 
     def hour(self) -> str:
-        """In words: `3.99`, `0.00 – 7.98`, `unknown`."""
+        """In words: `3.99`, `0.00 to 7.98`, `unknown`."""
         return self._text(1)
 
     def month(self) -> str:
@@ -45,10 +48,10 @@ class Amount:
 
     def _text(self, hours: float) -> str:
         if self.is_unknown:
-            return "unknown"
+            return UNKNOWN
         low, high = usd(self.low * hours), usd(self.high * hours)
-        known = low if low == high else f"{low} – {high}"
-        return f"{known} + unknown" if self.unknown else known
+        known = low if low == high else f"{low} to {high}"
+        return f"{known} + {UNKNOWN}" if self.unknown else known
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
@@ -61,12 +64,12 @@ def total(amounts: Iterable[Amount]) -> Amount:
 
 
 def change(before: Amount, after: Amount, hours: float = 1) -> str:
-    """The difference in words: `+3.98`, `-0.44`, `±0.00`, `+0.00 … +7.98`, `unknown`."""
+    """The difference in words: `+3.98`, `-0.44`, `±0.00`, `+0.00 to +7.98`, `unknown`."""
     if before.unknown or after.unknown:
-        return "unknown"
+        return UNKNOWN
     low = _signed((after.low - before.low) * hours)
     high = _signed((after.high - before.high) * hours)
-    return low if low == high else f"{low} … {high}"
+    return low if low == high else f"{low} to {high}"
 
 
 def usd(value: float) -> str:

@@ -86,7 +86,10 @@ def _not_in_totals(preview: Preview, priced: Sequence[Line], before: Amount, aft
     told = []
     unknown = max(before.unknown, after.unknown if preview.is_complete else 0)
     if unknown:
-        told.append(f"Not in the totals: {unknown} of {len(priced)}, whose price is not known.")
+        many = "1 price that is" if unknown == 1 else f"{unknown} prices that are"
+        told.append(f"Not in the totals: {many} not known.")
+    scopes = dict.fromkeys(line.after.scope for line in priced if line.after is not None and line.after.scope)
+    told += [f"Kubernetes: {safe(scope)}." for scope in scopes]
     same = sum(line.action == "same" for line in priced)
     if preview.unseen and not same:
         told.append(

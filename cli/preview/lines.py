@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.preview.document import STACK_TYPE, Preview, Step
-from cli.preview.prices import PRICED_TYPES, Price, price_of
+from cli.preview.prices import POOL_TYPES, PRICED_TYPES, Price, price_of
 from cli.preview.reasons import reasons
 from cli.state import natural
 
@@ -123,7 +123,8 @@ def _line(action: str, step: Step) -> Line:
 
 def _after(action: str, step: Step) -> Price | None:
     new = _price(step.type, step.new)
-    if action in ("same", "update", "unseen") and (new is None or new.amount.is_unknown):
+    told = step.type in POOL_TYPES and "estimatedHourly" in _mapping((step.new or {}).get("outputs"))
+    if action in ("same", "update", "unseen") and not told and (new is None or new.amount.is_unknown):
         return _price(step.type, step.old) or new  # what lives keeps its price
     return new
 

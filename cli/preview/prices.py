@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.preview.amounts import Amount
+from cli.preview.amounts import UNKNOWN, Amount, total
 from cli.state import CLUSTER_TYPE, NODE_TYPE, candidate_text, price
 
 POOL_TYPES = frozenset(
@@ -27,12 +27,14 @@ class Price:
         what: What it is, in words.
         source: Where the price is from, with its day; `ACTUAL` for one that is paid already.
         candidate: What was or will most likely be rented; None where nobody tells.
+        scope: What the price leaves out, in words; empty for nothing.
     """
 
     amount: Amount
     what: str = ""
     source: str = ""
     candidate: Mapping[str, Any] | None = None
+    scope: str = ""
 
 
 def price_of(kind: str, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Price:
@@ -65,15 +67,27 @@ def _pools(outputs: Mapping[str, Any]) -> Price:
     found = outputs.get("estimatedHourly")
     if not isinstance(found, Mapping):
         return Price(Amount.of(None), "GPU pools")
-    low, high = price(found.get("min")), price(found.get("max"))
-    amount = Amount.of(None) if low is None or high is None else Amount(low, high)
-    pools = found.get("pools")
-    words = (
-        [f"{name}: {pool.get('machine', '')}" for name, pool in pools.items() if isinstance(pool, Mapping)]
-        if isinstance(pools, Mapping)
-        else []
+    listed = found.get("pools")
+    pools = (
+        {name: pool for name, pool in listed.items() if isinstance(pool, Mapping)}
+        if isinstance(listed, Mapping)
+        else {}
     )
-    return Price(amount, ", ".join(words) or "GPU pools", dated(found.get("source"), found.get("asOf")))
+    # Of pools of which one has no known price, the others still have one.
+    amount = total(_range(pool) for pool in pools.values()) if pools else _range(found)
+    words = [f"{name}: {pool.get('machine', '')} {_range(pool).hour()}" for name, pool in pools.items()]
+    sources = [dated(pool.get("source"), pool.get("asOf")) for pool in (pools or {"": found}).values()]
+    return Price(
+        amount,
+        ", ".join(words) or "GPU pools",
+        "; ".join(dict.fromkeys(source for source in sources if source and source != UNKNOWN)),
+        scope=str(found.get("scope", "")),
+    )
+
+
+def _range(found: Mapping[str, Any]) -> Amount:
+    low, high = price(found.get("min")), price(found.get("max"))
+    return Amount.of(None) if low is None or high is None else Amount(low, high)
 
 
 def _cluster_words(outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:

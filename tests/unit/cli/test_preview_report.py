@@ -155,19 +155,34 @@ def test_a_new_node_without_an_estimate_gets_the_price_of_what_is_to_be_had() ->
     assert (cells[2], cells[3], cells[6]) == ("runpod EU-RO-1 RTX4090 x1", "0.00 → 0.44", "b, 2026-11-27")
     text = report(step("create", new=node))
     assert row(text, "chat-0")[3] == "0.00 → unknown"
-    assert "Not in the totals: 1 of 1, whose price is not known." in text
+    assert "Not in the totals: 1 price that is not known." in text
 
 
 def test_pools_have_a_range() -> None:
     kind = "gpuplane:kubernetes:EksGpuCluster"
+    listed = {"source": "list price of us-east-1", "asOf": "2026-09-06", "machine": "p5"}
 
-    def pools(low: float, high: float) -> dict[str, Any]:
-        told = {"min": low, "max": high, "source": "list price of us-east-1", "asOf": "2026-09-06"}
-        return state("train", kind, outputs={"estimatedHourly": told | {"pools": {"a": {"machine": "p5"}}}})
+    def pools(most: float, spare: float | str) -> dict[str, Any]:
+        told = {
+            "min": 0 if spare == 0 else "unknown",
+            "max": "unknown",
+            "scope": "GPU nodes alone",
+            "pools": {
+                "large": {"min": 0, "max": most, **listed},
+                "spare": {"min": spare, "max": spare, **listed, "source": "hourlyUsd", "asOf": ""},
+            },
+        }
+        return state("train", kind, outputs={"estimatedHourly": told})
 
-    text = report(step("same", old=pools(0, 10), new=pools(0, 20)))
-    assert "**Cost: 0.00 – 10.00 → 0.00 – 20.00 USD/hour (±0.00 … +10.00)" in text
-    assert row(text, "train")[6] == "list price of us-east-1, 2026-09-06"
+    text = report(step("same", old=pools(10, 0), new=pools(20, 0)))
+    assert "**Cost: 0.00 to 10.00 → 0.00 to 20.00 USD/hour (±0.00 to +10.00)" in text
+    assert row(text, "train")[6] == "list price of us-east-1, 2026-09-06; hourlyUsd"
+    assert "- Kubernetes: GPU nodes alone." in text
+
+    text = report(step("create", new=pools(20, "unknown")))
+    assert "**Cost: 0.00 → 0.00 to 20.00 + unknown USD/hour (unknown)" in text
+    assert row(text, "train")[2] == "large: p5 0.00 to 20.00, spare: p5 unknown"
+    assert "- Not in the totals: 1 price that is not known." in text
 
 
 def test_the_short_form_is_read_too() -> None:
