@@ -89,17 +89,21 @@ test-gateway-faults: venv ## Kills of gateway, nodes, Redis and PostgreSQL in mi
 bench-gateway: venv ## The gateway's CPU time against a bare proxy (ARGS="--check", "--seconds 8", "--lanes litellm")
 	@$(PY) -m benchmarks.gateway $(ARGS)
 
-# Two of three lanes at a time: nodes on the emulators, Kubernetes with the SDKs, pipelines for CI.
-.PHONY: test-policies test-policies-nodes test-policies-kubernetes test-policies-pipelines
-test-policies: kubernetes-programs ## Every policy on programs that break it, and on the example stacks
-	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) \
-		test-policies-nodes test-policies-kubernetes test-policies-pipelines
+# Two of four lanes at a time: pipelines for CI, nodes on the emulators, state in PostgreSQL, Kubernetes with the SDKs.
+IN_POLICIES := $(addprefix test-policies-,pipelines nodes backends kubernetes)
+
+.PHONY: test-policies $(IN_POLICIES)
+test-policies: kubernetes-programs ## Policies, reports of previews, pipelines for CI, state in PostgreSQL
+	@$(MAKE) --no-print-directory --keep-going -j2 $(SYNC) $(IN_POLICIES)
 
 test-policies-nodes: engine
 	$(PY) -m pytest tests/policies/test_on_nodes.py tests/previews/test_report_life.py --durations=5
 
 test-policies-pipelines: engine
 	$(PY) -m pytest tests/previews/test_pipelines.py tests/previews/test_pipelines_files.py --durations=5
+
+test-policies-backends: engine
+	$(PY) -m pytest tests/previews/test_backends.py --durations=5
 
 test-policies-kubernetes: kubernetes-programs
 	$(SDKS)/bin/python -m pytest tests/policies/test_on_kubernetes.py --durations=5
