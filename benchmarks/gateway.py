@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = min(given.seconds, 8.0) if given.check else given.seconds
     chosen = [each for each in workloads(seconds) if not given.only or each.name in given.only]
     proxy, others = cores()
+    # What was started ends with it, also where it is asked to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with tempfile.TemporaryDirectory(prefix="gpuplane-bench-") as folder, contextlib.ExitStack() as stack:
             root = Path(folder)

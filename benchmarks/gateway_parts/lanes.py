@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -32,6 +32,7 @@ class Lane:
         process: Whose CPU time is counted.
         start_s: From the start of the process to its first answer, seconds.
         idle_mb: Memory before the first request, MB.
+        slow: Whether its loads are to be smaller ones.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Lane:
     process: Process
     start_s: float
     idle_mb: float
+    slow: bool = False
 
 
 @contextlib.contextmanager
@@ -83,7 +85,7 @@ def rival(made: Rival, root: Path, node: Node, cores: set[int]) -> Iterator[Lane
     port = free_port()
     command, key, variables = made.command(root, node.url, node.key, port)
     with _running(made.name, command, root, port, key, cores, variables) as lane:
-        yield lane
+        yield replace(lane, slow=made.slow)
 
 
 @contextlib.contextmanager

@@ -65,11 +65,12 @@ def measure(lane: Lane, workload: Workload, cores: set[int], *, warm: bool) -> M
         cores: The cores for the load generator.
         warm: Whether to warm it up first.
     """
+    slow = workload.slow if lane.slow else ()
     if warm:
-        load(lane, (*workload.flags, *workload.warm_up), cores)
+        load(lane, (*workload.flags, *workload.warm_up, *slow), cores)
         time.sleep(_SETTLE_S)
     before = lane.process.cpu_s()
-    found = load(lane, workload.flags, cores)
+    found = load(lane, (*workload.flags, *slow), cores)
     time.sleep(_SETTLE_S)
     return Measured(
         requests=found["requests"],

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.cache import cache_root, digest, make_once
 from engine.errors import EngineError
+from tests.gateway.process import free_port
 from tests.gateway.world import MODEL
 
 _PINS = Path(__file__).resolve().parent / "requirements"
@@ -29,10 +30,12 @@ class Rival:
         name: Of its lane and of its file of pinned packages.
         arguments: Makes command line, client's key and environment from (environment's bin folder, folder for
             files, URL of the node, its key, port).
+        slow: Whether it takes so long that it gets smaller loads.
     """
 
     name: str
     arguments: Callable[[Path, Path, str, str, int], Command]
+    slow: bool = False
 
     def command(self, root: Path, url: str, key: str, port: int) -> Command:
         """Its command line, what clients send as key, and its environment; installs it first.
@@ -94,6 +97,7 @@ def _vllm_router(programs: Path, root: Path, url: str, key: str, port: int) -> C
     del root
     command = [str(programs / "vllm-router"), "--worker-urls", url, "--policy", "round_robin"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--api-key", key, "--log-level", "error"]
+    command += ["--prometheus-port", str(free_port())]
     return command, key, dict(os.environ)
 
 
@@ -107,4 +111,6 @@ def _litellm(programs: Path, root: Path, url: str, key: str, port: int) -> Comma
     return command, master, {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"}
 
 
-RIVALS = {rival.name: rival for rival in (Rival("vllm-router", _vllm_router), Rival("litellm", _litellm))}
+RIVALS = {
+    rival.name: rival for rival in (Rival("vllm-router", _vllm_router), Rival("litellm", _litellm, slow=True))
+}

@@ -14,6 +14,7 @@ class Workload:
         flags: Of `standin load`.
         warm_up: The same load, shorter, before the first measurement.
         short: The same load for a quick look at the ratio.
+        slow: The same load for routers that take a hundred times as long.
         streamed: Whether its answers are streams: then CPU time is given for each chunk.
         repeated: Whether it is run several times; else once.
         compared: Whether its CPU time is held against the bare proxy's; else its time counts.
@@ -23,6 +24,7 @@ class Workload:
     flags: tuple[str, ...]
     warm_up: tuple[str, ...] = ("-requests", "500")
     short: tuple[str, ...] = ("-requests", "1500")
+    slow: tuple[str, ...] = ("-requests", "300")
     streamed: bool = False
     repeated: bool = True
     compared: bool = True
@@ -41,14 +43,22 @@ def workloads(open_loop_s: float) -> list[Workload]:
         Workload("json_small", ("-connections", "32", "-requests", "4000")),
         Workload("json_large", ("-connections", "16", "-requests", "3000", "-body-bytes", "16000")),
         Workload("embeddings", ("-mode", "embeddings", "-connections", "32", "-requests", "4000")),
-        Workload("open_1000", rate, ("-duration", "1s"), ("-duration", "2s"), repeated=False),
+        Workload(
+            "open_1000",
+            rate,
+            ("-duration", "1s"),
+            ("-duration", "2s"),
+            ("-rate", "20", "-duration", "10s"),
+            repeated=False,
+        ),
         Workload(
             "open_50",
             ("-rate", "50", "-duration", "6s"),
             ("-duration", "1s"),
+            slow=("-rate", "20"),
             repeated=False,
             compared=False,
         ),
-        Workload("sse_burst", burst, ("-requests", "64"), streamed=True),
-        Workload("sse_paced", paced, ("-requests", "64"), streamed=True),
+        Workload("sse_burst", burst, ("-requests", "64"), slow=("-requests", "32"), streamed=True),
+        Workload("sse_paced", paced, ("-requests", "64"), slow=("-requests", "32"), streamed=True),
     ]
