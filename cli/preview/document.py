@@ -199,28 +199,26 @@ def _document(text: str) -> Mapping[str, Any] | None:
 
 
 def _digested(step: Mapping[str, Any]) -> Step:
-    urn = str(step.get("urn", ""))
-    return Step(
-        op=str(step.get("op", "")),
-        urn=urn,
-        type=_type_of(urn),
-        old=_state(step.get("oldState")),
-        new=_state(step.get("newState")),
-        diff=_diff(step.get("detailedDiff"), step.get("diffReasons"), "kind"),
-        replaces=_words(step.get("replaceReasons")),
-    )
+    changes = _diff(step.get("detailedDiff"), step.get("diffReasons"), "kind")
+    return _step(step, "oldState", "newState", changes, "replaceReasons")
 
 
 def _told(metadata: Mapping[str, Any]) -> Step:
-    urn = str(metadata.get("urn", ""))
+    changes = _diff(metadata.get("detailedDiff"), metadata.get("diffs"), "diffKind")
+    return _step(metadata, "old", "new", changes, "keys")
+
+
+def _step(told: Mapping[str, Any], old: str, new: str, changes: dict[str, str], replaces: str) -> Step:
+    """A step; the two forms have other keys for the same things."""
+    urn = str(told.get("urn", ""))
     return Step(
-        op=str(metadata.get("op", "")),
+        op=str(told.get("op", "")),
         urn=urn,
         type=_type_of(urn),
-        old=_state(metadata.get("old")),
-        new=_state(metadata.get("new")),
-        diff=_diff(metadata.get("detailedDiff"), metadata.get("diffs"), "diffKind"),
-        replaces=_words(metadata.get("keys")),
+        old=_state(told.get(old)),
+        new=_state(told.get(new)),
+        diff=changes,
+        replaces=_words(told.get(replaces)),
     )
 
 

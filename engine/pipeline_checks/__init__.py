@@ -3,12 +3,9 @@
 Both are pinned by hash (`go/go.sum`, `schemas.txt`), made once and kept outside the checkout.
 """
 
-import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from engine.build import check_go, run_go
 from engine.cache import cache_root, digest, make_once
 from engine.errors import EngineError
 from engine.machine import this_machine
+from engine.wheels import fetch_wheels
 
 HERE = Path(__file__).resolve().parent
 MODULE = HERE / "go"
@@ -81,23 +79,7 @@ def _build(work: Path) -> None:
 
 def _fetch(work: Path) -> None:
     site = work / "site"
-    done = subprocess.run(
-        [
-            *_installer(),
-            *("--quiet", "--no-deps", "--require-hashes"),
-            "--target",
-            str(site),
-            "-r",
-            str(_PIN),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=_FETCH_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EngineError(f"GitLab's schema could not be fetched: {words}")
+    fetch_wheels(_PIN, site, "GitLab's schema", _FETCH_S)
     try:
         text = (site / _GITLAB).read_text(encoding="utf-8")
         json.loads(text)
@@ -105,11 +87,3 @@ def _fetch(work: Path) -> None:
         raise EngineError(f"the package with GitLab's schema is not as expected: {error}") from error
     (work / "gitlab-ci.json").write_text(text, encoding="utf-8")
     shutil.rmtree(site)
-
-
-def _installer() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    if shutil.which("uv") is not None:
-        return ["uv", "pip", "install", "--python", sys.executable]
-    raise EngineError("fetching GitLab's schema needs pip or uv, and neither is there")
