@@ -9,12 +9,8 @@ import pulumi
 from pulumi import dynamic
 from pydantic import Field
 
-from dynamic_providers.base import Inputs, Provider, checked, inputs_in, own_props, parse
-from dynamic_providers.host.diff import compare
-from dynamic_providers.host.results import DetailedDiff, Kind
-from dynamic_providers.host.secrets import conceal
-
-_REPLACE = {Kind.ADD: Kind.ADD_REPLACE, Kind.DELETE: Kind.DELETE_REPLACE, Kind.UPDATE: Kind.UPDATE_REPLACE}
+from dynamic_providers.base import Inputs
+from dynamic_providers.made_once import MadeOnce
 
 
 class SecretInputs(Inputs):
@@ -29,36 +25,16 @@ class SecretInputs(Inputs):
     rotation: str = ""
 
 
-class GeneratedSecretProvider(Provider):
-    """A secret that is made once; nothing of it is anywhere but in the state."""
+class GeneratedSecretProvider(MadeOnce):
+    """Random letters and digits."""
 
+    inputs = SecretInputs
     secret_outputs = frozenset({"value"})
 
-    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Its length."""
-        parsed = parse(SecretInputs, news)
-        return checked(news, parsed.model, parsed.unknown, parsed.failures)
-
-    def diff(self, id: str, olds: dict[str, Any], news: dict[str, Any]) -> DetailedDiff:
-        """Any change is another secret."""
-        found = compare(inputs_in(SecretInputs, olds), own_props(news))
-        return DetailedDiff({path: _REPLACE[kind] for path, kind in found.items()})
-
-    def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Makes it."""
-        inputs = SecretInputs.model_validate(own_props(props))
-        value = secrets.token_urlsafe(inputs.length)[: inputs.length]
-        conceal([value])
-        return dynamic.CreateResult(secrets.token_hex(8), {**own_props(props), "value": value})
-
-    def read(self, id: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """What the state keeps: there is nothing else to ask."""
-        if "value" not in props:
-            return dynamic.ReadResult("", {})
-        return dynamic.ReadResult(id, own_props(props), inputs_in(SecretInputs, props))
-
-    def delete(self, id: str, props: dict[str, Any]) -> None:
-        """Nothing to do: with the state it is gone."""
+    def make(self, props: dict[str, Any]) -> dict[str, Any]:
+        """The text."""
+        length = SecretInputs.model_validate(props).length
+        return {"value": secrets.token_urlsafe(length)[:length]}
 
 
 class GeneratedSecret(dynamic.Resource, module="local", name="GeneratedSecret"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,17 +16,14 @@ from typing import Any
 import pulumi
 from pulumi import dynamic
 
-from dynamic_providers.base import Inputs, Provider, checked, inputs_in, own_props, parse
-from dynamic_providers.host.diff import compare
-from dynamic_providers.host.results import DetailedDiff, Kind
-from dynamic_providers.host.secrets import conceal
+from dynamic_providers.base import Inputs
+from dynamic_providers.made_once import MadeOnce
 from gpu_clouds.errors import ValidationError
 from gpu_clouds.node_tls import certificate_of
 
 VALID_DAYS = 20 * 365
 """Nothing renews a certificate while its node lives, so it outlives every node."""
 _CLOCKS_DIFFER = timedelta(days=1)
-_REPLACE = {Kind.ADD: Kind.ADD_REPLACE, Kind.DELETE: Kind.DELETE_REPLACE, Kind.UPDATE: Kind.UPDATE_REPLACE}
 
 
 class CertificateInputs(Inputs):
@@ -42,37 +38,16 @@ class CertificateInputs(Inputs):
     rotation: str = ""
 
 
-class NodeCertificateProvider(Provider):
-    """A key and a certificate that are made once."""
+class NodeCertificateProvider(MadeOnce):
+    """A key and a certificate."""
 
+    inputs = CertificateInputs
     secret_outputs = frozenset({"pem"})
 
-    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Its shape."""
-        parsed = parse(CertificateInputs, news)
-        return checked(news, parsed.model, parsed.unknown, parsed.failures)
-
-    def diff(self, id: str, olds: dict[str, Any], news: dict[str, Any]) -> DetailedDiff:
-        """Any change is another certificate."""
-        found = compare(inputs_in(CertificateInputs, olds), own_props(news))
-        return DetailedDiff({path: _REPLACE[kind] for path, kind in found.items()})
-
-    def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Makes it."""
-        inputs = CertificateInputs.model_validate(own_props(props))
-        pem = made(inputs.node)
-        conceal([pem])
-        outs = {**own_props(props), "pem": pem, "sha256": fingerprint(pem)}
-        return dynamic.CreateResult(secrets.token_hex(8), outs)
-
-    def read(self, id: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """What the state keeps: there is nothing else to ask."""
-        if "pem" not in props:
-            return dynamic.ReadResult("", {})
-        return dynamic.ReadResult(id, own_props(props), inputs_in(CertificateInputs, props))
-
-    def delete(self, id: str, props: dict[str, Any]) -> None:
-        """Nothing to do: with the state it is gone."""
+    def make(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Both, and the certificate's fingerprint."""
+        pem = made(CertificateInputs.model_validate(props).node)
+        return {"pem": pem, "sha256": fingerprint(pem)}
 
 
 class NodeCertificate(dynamic.Resource, module="gateway", name="NodeCertificate"):
